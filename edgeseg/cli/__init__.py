@@ -1,0 +1,1 @@
+"""One file per command, in pipeline order: parse, call, print."""

@@ -1,0 +1,36 @@
+"""The values that cross every seam: frames in, segmentations out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frame: TypeAlias = NDArray[np.uint8]
+"""A camera frame: uint8 (H, W, 3), BGR, as OpenCV gives it."""
+
+Labels: TypeAlias = NDArray[np.uint8]
+"""A label map: uint8 (H, W), one class id per pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, dtype and shape of a graph's input or output; `None` stands for a size fixed only when the graph runs."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        sizes = ", ".join("?" if size is None else str(size) for size in self.shape)
+        return f"{self.name}: {self.dtype} ({sizes})"
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """What the model says of one frame: `labels` uint8 (H, W) at the frame's own size, and how long the session took."""
+
+    labels: Labels
+    latency_ms: float

@@ -1,0 +1,21 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# One thread per process: pytest-xdist already uses every core, and results do not depend on the machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real road scenes beside the repository, or `EDGESEG_DATA`; the test is skipped where it is not."""
+    default = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("EDGESEG_DATA", default))
+    if not (folder / "camvid" / "test.txt").is_file():
+        pytest.skip(f"no real road scenes in {folder} (set EDGESEG_DATA to their folder)")
+    return folder
