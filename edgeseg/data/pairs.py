@@ -1,0 +1,87 @@
+"""Datasets that are pairs of files, an image and its mask: reading a pair, and the lists that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeseg.data.base import Sample
+from edgeseg.data.images import read_image
+from edgeseg.data.masks import MaskCoding
+from edgeseg.errors import DataError
+from edgeseg.labels import LabelMap
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The two files of a sample."""
+
+    image: Path
+    mask: Path
+
+    @property
+    def name(self) -> str:
+        """The image's file name without suffix."""
+        return self.image.stem
+
+
+class PairedDataset:
+    """Pairs of files, read when asked for. Raises `DataError` at birth for no pair, a missing file or a name twice."""
+
+    def __init__(self, name: str, pairs: Iterable[Pair], coding: MaskCoding) -> None:
+        self._name, self._pairs, self._coding = name, tuple(pairs), coding
+        if not self._pairs:
+            raise DataError(f"{name}: no image in this split. Check the list or choose another split.")
+        first_seen: dict[str, Path] = {}
+        for pair in self._pairs:
+            for file, role in ((pair.image, "image"), (pair.mask, "mask")):
+                if not file.is_file():
+                    raise DataError(f"{file}: this {role} of {name} is missing. Restore it, or take {pair.name} out.")
+            if (other := first_seen.setdefault(pair.name, pair.image)) is not pair.image:
+                raise DataError(f"{pair.image}: {name} has this name already ({other}). Keep one of the two.")
+
+    @property
+    def name(self) -> str:
+        """Format and split."""
+        return self._name
+
+    @property
+    def label_map(self) -> LabelMap:
+        """Classes, palette and void id."""
+        return self._coding.label_map
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read a pair; raises `DataError` for a file that cannot be used or sizes that differ."""
+        pair = self._pairs[index]
+        image, labels = read_image(pair.image), self._coding.read(pair.mask)
+        if image.shape[:2] != labels.shape:
+            (height, width), (mask_height, mask_width) = image.shape[:2], labels.shape
+            raise DataError(
+                f"{pair.mask}: mask of {mask_width}×{mask_height} pixels for an image of {width}×{height}. "
+                "Make them the same size (nearest neighbour for the mask)."
+            )
+        return Sample(pair.name, image, labels)
+
+
+def require_folder(root: Path | str, *parts: str) -> Path:
+    """`root/parts` as a folder that exists, else `DataError`."""
+    folder = Path(root, *parts)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder. Check the dataset's path and layout.")
+    return folder
+
+
+def read_list(path: Path) -> list[str]:
+    """Lines of a list file without blank ones; raises `DataError` where there is no such file or it is not text."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
+        raise DataError(f"{path}: no such list; lists here: {known}. Choose one of them as the split.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable text file ({error}). Write the list again.") from error
+    return [line.strip() for line in lines if line.strip()]
