@@ -31,7 +31,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(target)
-        _fsync_folder(target.parent)
+        fsync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -61,7 +61,7 @@ def sha256_file(path: Path | str) -> str:
     return digest.hexdigest()
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
     """Make a rename durable. Windows has no descriptor for a folder, and needs none."""
     if not hasattr(os, "O_DIRECTORY"):
         return

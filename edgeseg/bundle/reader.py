@@ -1,0 +1,159 @@
+"""Opening a bundle: every file is checked against the manifest before anything is made of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.bundle.manifest import MANIFEST_NAME, Contract, GoldenEntry, GraphEntry, Manifest
+from edgeseg.errors import BundleError
+from edgeseg.files import sha256_file
+from edgeseg.labels import LabelMap
+from edgeseg.types import Frame, Labels
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenFrame:
+    """A frame, uint8 (H, W, 3) BGR, with the trained network's labels, uint8 (H, W).
+
+    `may_differ`: precision → number of pixels that a replay may label otherwise; processors round differently.
+    """
+
+    name: str
+    frame_bgr: Frame
+    labels: Labels
+    may_differ: Mapping[str, int]
+
+
+class Bundle:
+    """A bundle on disk whose files are as its manifest says. Made by `Bundle.open`."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @staticmethod
+    def open(path: Path | str) -> Bundle:
+        """Read the manifest and check every file against it; raises `BundleError` naming the first that differs."""
+        folder = Path(path)
+        if not folder.is_dir():
+            what = "is a file, but a bundle is a folder" if folder.exists() else "does not exist"
+            raise BundleError(f"{folder} {what}. Make one with: edgeseg export --output {folder}")
+        try:
+            manifest = Manifest.from_bytes((folder / MANIFEST_NAME).read_bytes())
+        except FileNotFoundError as error:
+            raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_NAME}.") from error
+        except OSError as error:
+            raise BundleError(f"{folder / MANIFEST_NAME} cannot be read ({error.strerror}).") from error
+        except BundleError as error:
+            raise BundleError(f"{folder}: {error}") from error
+        bundle = Bundle(folder, manifest)
+        for relative in manifest.files:
+            bundle._check(relative, sha256_file)
+        return bundle
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.manifest.name
+
+    @property
+    def label_map(self) -> LabelMap:
+        """Classes, palette and void of the labels."""
+        return self.manifest.label_map
+
+    @property
+    def contract(self) -> Contract:
+        """Input and output of every graph."""
+        return self.manifest.contract
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions of the graphs, in the order of export."""
+        return tuple(self.manifest.graphs)
+
+    def graph_path(self, precision: str = "fp32") -> Path:
+        """Where the graph lies, for tools that want a path; `graph_bytes` is the one that is sure of the content."""
+        return self.path / self._graph(precision).file
+
+    def graph_bytes(self, precision: str = "fp32") -> bytes:
+        """The graph, hashed after it was read: what is returned is what the manifest lists, whatever the disk does."""
+        return self._read(self._graph(precision).file)
+
+    def golden(self) -> tuple[GoldenFrame, ...]:
+        """The golden frames, decoded; raises `BundleError` where one does not fit the contract."""
+        return tuple(self._decode(entry) for entry in self.manifest.golden)
+
+    def _graph(self, precision: str) -> GraphEntry:
+        graph = self.manifest.graphs.get(precision)
+        if graph is None:
+            raise BundleError(f"{self.path} has no {precision} graph; it has: {', '.join(self.precisions)}.")
+        return graph
+
+    def _decode(self, entry: GoldenEntry) -> GoldenFrame:
+        frame = _decode_png(self._read(entry.frame))
+        labels = _decode_png(self._read(entry.labels))
+        problem = golden_problem(frame, labels, self.contract, self.label_map)
+        if problem:
+            raise BundleError(f"{self.path}: golden frame {entry.name}: {problem}. Export it again.")
+        return GoldenFrame(entry.name, frame, labels, entry.may_differ)
+
+    def _read(self, relative: str) -> bytes:
+        data = b""
+
+        def read_and_hash(path: Path) -> str:
+            nonlocal data
+            data = path.read_bytes()
+            return hashlib.sha256(data).hexdigest()
+
+        self._check(relative, read_and_hash)
+        return data
+
+    def _check(self, relative: str, digest: Callable[[Path], str]) -> None:
+        path = self.path / relative
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            raise BundleError(f"{path} is a link that leads out of the bundle; nothing outside it is read.")
+        if not path.is_file():
+            raise BundleError(
+                f"{path} is missing, but the manifest lists it. Copy the whole folder, or export it again."
+            )
+        try:
+            found = digest(path)
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read ({error.strerror}).") from error
+        expected = self.manifest.files[relative]
+        if found != expected:
+            raise BundleError(
+                f"{path} is damaged or altered: its sha256 is {found[:12]}…, the manifest says {expected[:12]}…. "
+                "Copy the bundle again, or export it again."
+            )
+
+
+def golden_problem(
+    frame: NDArray[np.generic], labels: NDArray[np.generic], contract: Contract, label_map: LabelMap
+) -> str | None:
+    """What is wrong with a golden pair, in words; `None` if it is a frame and its labels as the contract says."""
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
+        return f"the frame is {frame.dtype} {frame.shape}, expected uint8 (H, W, 3)"
+    if labels.dtype != np.uint8 or labels.shape != frame.shape[:2]:
+        return f"the labels are {labels.dtype} {labels.shape}, expected uint8 {frame.shape[:2]} as the frame"
+    if contract.camera_hw not in (None, frame.shape[:2]):
+        return f"the frame is {frame.shape[:2]}, the graphs take {contract.camera_hw}"
+    if labels.max() >= len(label_map):
+        return f"class id {labels.max()} in the labels, but there are {len(label_map)} classes"
+    return None
+
+
+def _decode_png(data: bytes) -> NDArray[np.uint8]:
+    """The picture, or an array of no pixels where there is none."""
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        decoded = None
+    return np.zeros((0, 0), np.uint8) if decoded is None else np.asarray(decoded, np.uint8)

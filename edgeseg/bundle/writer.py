@@ -1,0 +1,186 @@
+"""Writing a bundle: built in a folder beside the target, hashed, and swapped into place when it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+
+from edgeseg import __version__
+from edgeseg.bundle.manifest import MANIFEST_NAME, Contract, GoldenEntry, GraphEntry, Manifest
+from edgeseg.bundle.reader import Bundle, golden_problem
+from edgeseg.errors import BundleError, ConfigError
+from edgeseg.files import fsync_folder, write_bytes
+from edgeseg.labels import LabelMap
+from edgeseg.types import Frame, Labels
+
+MAY_DIFFER_PPM = {"fp32": 100, "fp16": 1000}
+"""Precision → pixels in a million that a replay of a golden frame may label otherwise than the trained network did,
+because processors round differently: agreement of at least 99.99 % and 99.9 %."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+
+class BundleWriter:
+    """Builds a bundle in a folder beside `path`; `finish` swaps it into place, leaving without it discards it.
+
+    A bundle that is at `path` already is replaced as a whole, engines included (they belong to the old graphs); any
+    other folder with something in it is refused.
+
+        with BundleWriter("my.edgeseg", name="my", label_map=CAMVID, network_hw=(360, 480), camera_hw=None,
+                          mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)) as writer:
+            writer.add_graph("fp32", model.SerializeToString(), opset=20)
+            writer.add_golden("day_000", frame_bgr, labels)
+            bundle = writer.finish(lineage={"source": "…"})
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        name: str,
+        label_map: LabelMap,
+        network_hw: tuple[int, int],
+        camera_hw: tuple[int, int] | None,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not _replaceable(self.path):
+            raise BundleError(f"{self.path} exists and is not a bundle; it is left alone. Choose another output.")
+        self._name = name
+        self._label_map = label_map
+        self._contract = Contract.of(camera_hw, network_hw, mean, std)
+        self._clock = clock
+        self._graphs: dict[str, GraphEntry] = {}
+        self._golden_pixels: dict[str, int] = {}
+        self._files: dict[str, str] = {}
+        self._folder: Path | None = None
+
+    def __enter__(self) -> BundleWriter:
+        with self._naming_the_target():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix=f".{self.path.stem}.", suffix=".partial", dir=self.path.parent))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def add_graph(self, precision: str, model: bytes, *, opset: int, params: int | None = None) -> None:
+        """Add a serialised ONNX model without external data."""
+        if precision not in MAY_DIFFER_PPM:
+            raise ConfigError(f"unknown precision {precision!r}; known: {', '.join(MAY_DIFFER_PPM)}.")
+        if precision in self._graphs:
+            raise ConfigError(f"the bundle has a {precision} graph already.")
+        file = f"model.{precision}.onnx"
+        self._write(file, model)
+        self._graphs[precision] = GraphEntry(file, opset, len(model), params)
+
+    def add_golden(self, name: str, frame_bgr: Frame, labels: Labels) -> None:
+        """Add a frame, uint8 (H, W, 3) BGR, with the labels, uint8 (H, W), that the trained network gives it."""
+        if not _NAME.fullmatch(name) or name in self._golden_pixels:
+            raise ConfigError(f"golden frame {name!r}: the name must be unique, of letters, digits, - and _.")
+        problem = golden_problem(frame_bgr, labels, self._contract, self._label_map)
+        if problem:
+            raise ConfigError(f"golden frame {name}: {problem}.")
+        self._write(f"golden/{name}.png", cv2.imencode(".png", frame_bgr)[1].tobytes())
+        self._write(f"golden/{name}.labels.png", cv2.imencode(".png", labels)[1].tobytes())
+        self._golden_pixels[name] = labels.size
+
+    def finish(
+        self,
+        *,
+        lineage: Mapping[str, Any],
+        accuracy: Mapping[str, Any] | None = None,
+        parity: Mapping[str, Any] | None = None,
+        latency: Mapping[str, Any] | None = None,
+    ) -> Bundle:
+        """Write the manifest, swap the bundle into place and open it again from there, hashes and all."""
+        manifest = Manifest(
+            name=self._name,
+            created=self._clock().astimezone(timezone.utc).isoformat(timespec="seconds"),
+            edgeseg=__version__,
+            label_map=self._label_map,
+            contract=self._contract,
+            graphs=self._graphs,
+            golden=tuple(self._golden_entry(name, pixels) for name, pixels in self._golden_pixels.items()),
+            files=self._files,
+            lineage=lineage,
+            accuracy=accuracy,
+            parity=parity,
+            latency=latency,
+        )
+        sealed = manifest.to_bytes()
+        folder = self._building()
+        with self._naming_the_target():
+            write_bytes(folder / MANIFEST_NAME, sealed)
+            folder.chmod(0o755)
+            _swap(folder, self.path)
+        self._folder = None
+        return Bundle.open(self.path)
+
+    def _golden_entry(self, name: str, pixels: int) -> GoldenEntry:
+        may_differ = {precision: pixels * MAY_DIFFER_PPM[precision] // 1_000_000 for precision in self._graphs}
+        return GoldenEntry(name, f"golden/{name}.png", f"golden/{name}.labels.png", may_differ)
+
+    def _write(self, relative: str, data: bytes) -> None:
+        with self._naming_the_target():
+            write_bytes(self._building() / relative, data)
+        self._files[relative] = hashlib.sha256(data).hexdigest()
+
+    @contextmanager
+    def _naming_the_target(self) -> Iterator[None]:
+        """A full disk or a folder without write permission is said of the bundle, not of a temporary file in it."""
+        try:
+            yield
+        except OSError as error:
+            raise BundleError(f"{self.path} cannot be written ({error.strerror or error}).") from error
+
+    def _building(self) -> Path:
+        if self._folder is None:
+            raise ConfigError("a BundleWriter is used inside its `with` block, and not after finish().")
+        return self._folder
+
+
+def _replaceable(path: Path) -> bool:
+    """Whether `path` is a bundle, sound or damaged, or an empty folder."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    if not any(path.iterdir()):
+        return True
+    return (path / MANIFEST_NAME).is_file() and any(path.glob("model.*.onnx"))
+
+
+def _swap(folder: Path, target: Path) -> None:
+    """Put `folder` at `target`; what was there is deleted afterwards, or put back if the move fails.
+
+    A folder cannot be renamed over another in one step: a kill between the two renames leaves the old bundle beside
+    the target under its hidden name, and the new one complete beside it.
+    """
+    if not target.exists():
+        folder.rename(target)
+        fsync_folder(target.parent)
+        return
+    aside = folder.with_suffix(".replaced")
+    target.rename(aside)
+    try:
+        folder.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    fsync_folder(target.parent)
+    shutil.rmtree(aside, ignore_errors=True)
