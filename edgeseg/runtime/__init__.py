@@ -1,0 +1,55 @@
+"""Running a model: one `Session` protocol, one file per runtime, and `Segmenter` on top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeseg.errors import ConfigError, InputError
+from edgeseg.lazy import require
+
+if TYPE_CHECKING:
+    from edgeseg.runtime.segmenter import Segmenter
+
+
+def load_segmenter(
+    target: Path | None, *, precision: str = "fp32", backend: str | None = None, threads: int | None = None
+) -> Segmenter:
+    """A segmenter for a bundle (a folder), a checkpoint (a file) or the default model (`None`).
+
+    A bundle runs in ONNX Runtime unless `backend` says otherwise; a checkpoint, and the default model's too, runs in
+    PyTorch, in FP32, at any camera size.
+    """
+    if target is None or target.is_file():
+        return _from_checkpoint(target, precision, backend, threads)
+    if not target.exists():
+        raise InputError(
+            f"{target} does not exist; expected a bundle (a folder) or a checkpoint (a .safetensors file)."
+        )
+
+    from edgeseg.bundle import Bundle
+    from edgeseg.runtime.segmenter import Segmenter
+
+    return Segmenter(Bundle.open(target), precision=precision, backend=backend or "onnxruntime", threads=threads)
+
+
+def _from_checkpoint(path: Path | None, precision: str, backend: str | None, threads: int | None) -> Segmenter:
+    name = "the default model" if path is None else str(path)
+    if backend not in (None, "torch"):
+        raise ConfigError(
+            f"{name} is a checkpoint, which runs in torch alone; for {backend}, export it and name the bundle."
+        )
+    if precision != "fp32":
+        raise ConfigError(
+            f"{name} is a checkpoint, which runs in fp32; for {precision}, export it and name the bundle."
+        )
+    require("torch", extra="train")
+
+    from edgeseg.models.checkpoint import load_checkpoint
+    from edgeseg.models.sealed import Preprocess, SealedNetwork
+    from edgeseg.runtime.segmenter import Segmenter
+    from edgeseg.runtime.torch_session import TorchSession
+
+    trained = load_checkpoint(path)
+    sealed = SealedNetwork(trained.network, Preprocess(trained.size_hw, trained.mean, trained.std))
+    return Segmenter.from_session(TorchSession(sealed, threads=threads), trained.label_map)

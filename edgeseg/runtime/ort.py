@@ -1,0 +1,126 @@
+"""ONNX Runtime: on any CPU, and on whatever its other execution providers drive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgeseg.bundle import Bundle
+from edgeseg.errors import BackendUnavailable, InputError, UnavailableError
+from edgeseg.lazy import require
+from edgeseg.runtime.session import Session, check_input, check_output
+from edgeseg.types import Frame, Labels, TensorSpec
+
+CPU = "CPUExecutionProvider"
+
+_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64"}
+_ERRORS_ONLY = 3
+"""ONNX Runtime's log severity: its warnings are about the graph, and nobody who runs a camera can act on them."""
+
+
+class OrtSession(Session):
+    """A sealed graph in ONNX Runtime.
+
+    `model` is the serialised graph, `name` what messages call it. `providers` are execution providers in order of
+    preference; one that is not there, or that ONNX Runtime drops without a word, raises `BackendUnavailable`.
+    `threads` is the number of threads inside an operator. They wait without spinning: in a camera loop a spinning pool
+    takes the cores that decoding and drawing need (measured: two sessions on two cores, 1.7 times slower).
+    """
+
+    backend = "onnxruntime"
+
+    def __init__(
+        self,
+        model: bytes,
+        *,
+        threads: int | None = None,
+        providers: Sequence[str] = (CPU,),
+        allow_spinning: bool = False,
+        name: str = "the model",
+    ) -> None:
+        ort = _import_onnxruntime()
+        missing = [provider for provider in providers if provider not in ort.get_available_providers()]
+        if missing:
+            raise BackendUnavailable(
+                f"this onnxruntime has no {', '.join(missing)}; it has: {', '.join(ort.get_available_providers())}."
+            )
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(allow_spinning)))
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            session = ort.InferenceSession(model, options, providers=list(providers))
+        except Exception as error:  # its exceptions have no common base but this
+            raise InputError(f"onnxruntime {ort.__version__} cannot load {name}: {_one_line(error)}") from error
+        used = session.get_providers()
+        if used[: len(providers)] != list(providers):
+            raise BackendUnavailable(
+                f"onnxruntime fell back from {', '.join(providers)} to {', '.join(used)}: the provider's libraries are "
+                "missing or do not match. Ask for CPUExecutionProvider, or see: edgeseg doctor"
+            )
+        self.inputs, self.outputs = _sealed_specs(session, name)
+        self._session: Any = session
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, *, precision: str, threads: int | None) -> OrtSession:
+        """Open the graph of this precision on the CPU, from the very bytes whose hash was checked."""
+        return cls(bundle.graph_bytes(precision), threads=threads, name=str(bundle.graph_path(precision)))
+
+    def run(self, frame: Frame) -> Labels:
+        """uint8 (1, H, W, 3) BGR → uint8 (1, H, W)."""
+        check_input(frame, self.inputs)
+        if self._session is None:
+            raise InputError("this onnxruntime session was closed; open a new one.")
+        try:
+            (labels,) = self._session.run([self.outputs.name], {self.inputs.name: frame})
+        except Exception as error:
+            raise InputError(f"onnxruntime failed on a frame of {frame.shape}: {_one_line(error)}") from error
+        labels = np.asarray(labels)
+        check_output(labels, frame, self.backend)
+        return labels
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+
+def _import_onnxruntime() -> Any:
+    try:
+        ort = require("onnxruntime", extra="cpu")
+    except UnavailableError as error:
+        raise BackendUnavailable(str(error)) from error
+    if not hasattr(ort, "InferenceSession"):
+        # Removing one of onnxruntime and onnxruntime-gpu takes files from the other: an empty package remains.
+        raise BackendUnavailable("the onnxruntime that is installed here is damaged. See: edgeseg doctor")
+    return ort
+
+
+def _sealed_specs(session: Any, name: str) -> tuple[TensorSpec, TensorSpec]:
+    """The graph's input and output, if it is a sealed one."""
+    inputs = [_spec(node) for node in session.get_inputs()]
+    outputs = [_spec(node) for node in session.get_outputs()]
+    sealed = (
+        len(inputs) == 1
+        and len(outputs) == 1
+        and (inputs[0].dtype, len(inputs[0].shape)) == ("uint8", 4)
+        and (outputs[0].dtype, len(outputs[0].shape)) == ("uint8", 3)
+    )
+    if not sealed:
+        found = "; ".join(map(str, [*inputs, *outputs]))
+        raise InputError(
+            f"{name} is not a sealed graph: expected uint8 (1, H, W, 3) in and uint8 (1, H, W) out, found {found}."
+        )
+    return inputs[0], outputs[0]
+
+
+def _spec(node: Any) -> TensorSpec:
+    """A named or unknown dimension becomes `None`."""
+    shape = tuple(size if isinstance(size, int) else None for size in node.shape)
+    return TensorSpec(node.name, _DTYPES.get(node.type, node.type), shape)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,92 @@
+"""The seam between edgeseg and a runtime: a session takes a frame and gives labels. One file, one line a runtime."""
+
+from __future__ import annotations
+
+import importlib
+from types import TracebackType
+from typing import Protocol, TypeVar, cast
+
+import numpy as np
+
+from edgeseg.bundle import Bundle
+from edgeseg.errors import BackendUnavailable, ConfigError, InputError
+from edgeseg.types import Frame, Labels, TensorSpec
+
+SESSIONS = {
+    "onnxruntime": "edgeseg.runtime.ort:OrtSession",
+    "torch": "edgeseg.runtime.torch_session:TorchSession",
+    "fake": "edgeseg.runtime.fake:FakeSession",
+}
+"""Backend name → module:class. The module is imported when the backend is asked for."""
+
+_Self = TypeVar("_Self", bound="Session")
+
+
+class Session(Protocol):
+    """A model ready to run: uint8 (1, H, W, 3) BGR → uint8 (1, H, W). A context manager; holds memory until closed."""
+
+    backend: str
+    """Its name in `SESSIONS`."""
+    inputs: TensorSpec
+    """The frame it takes; a size of `None` is any."""
+    outputs: TensorSpec
+    """The labels it gives."""
+
+    def run(self, frame: Frame) -> Labels:
+        """uint8 (1, H, W, 3) BGR → uint8 (1, H, W); raises `InputError` for a frame that does not fit `inputs`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the model. Closing twice is harmless; running afterwards is an error."""
+        ...
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class SessionType(Protocol):
+    """What `SESSIONS` names: a class of sessions that can be opened from a bundle."""
+
+    def from_bundle(self, bundle: Bundle, *, precision: str, threads: int | None) -> Session:
+        """Open the graph of this precision; `threads=None` leaves the number to the runtime."""
+        ...
+
+
+def open_session(name: str, bundle: Bundle, *, precision: str = "fp32", threads: int | None = None) -> Session:
+    """Open a bundle's graph in the backend called `name`.
+
+    Raises `ConfigError` for a backend that does not exist or cannot run bundles, `BackendUnavailable` for one that is
+    not installed here, `BundleError` for a precision that the bundle does not have.
+    """
+    if name not in SESSIONS:
+        raise ConfigError(f"there is no backend {name!r}; known: {', '.join(SESSIONS)}.")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads={threads}: expected 1 or more, or nothing for the runtime's own choice.")
+    module, _, attribute = SESSIONS[name].partition(":")
+    try:
+        session_type = cast(SessionType, getattr(importlib.import_module(module), attribute))
+    except ImportError as error:
+        raise BackendUnavailable(f"the backend {name} cannot be loaded here ({error}). Try: edgeseg doctor") from error
+    return session_type.from_bundle(bundle, precision=precision, threads=threads)
+
+
+def check_input(frame: Frame, spec: TensorSpec) -> None:
+    """Raise `InputError` unless `frame` has the dtype and shape of `spec`."""
+    fits = len(frame.shape) == len(spec.shape) and all(
+        expected in (None, size) for size, expected in zip(frame.shape, spec.shape, strict=True)
+    )
+    if not fits or frame.dtype != np.dtype(spec.dtype):
+        raise InputError(f"the session got {frame.dtype} {frame.shape}, expected {spec}.")
+
+
+def check_output(labels: Labels, frame: Frame, backend: str) -> None:
+    """Raise `InputError` if what the model gave is not uint8 (1, H, W) for a frame (1, H, W, 3)."""
+    if labels.dtype != np.uint8 or labels.shape != frame.shape[:3]:
+        raise InputError(
+            f"{backend} gave {labels.dtype} {labels.shape} for a frame {frame.shape}; expected uint8 {frame.shape[:3]}."
+        )

@@ -1,0 +1,134 @@
+"""Replaying a bundle's golden frames on this machine: does it give the labels that the trained network gave?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from edgeseg.bundle import Bundle, GoldenFrame
+from edgeseg.errors import GateError
+from edgeseg.runtime.segmenter import Clock, Segmenter
+
+
+@dataclass(frozen=True, slots=True)
+class FrameCheck:
+    """One golden frame through one graph."""
+
+    name: str
+    pixels: int
+    differing: int
+    """Pixels whose class is not the trained network's."""
+    may_differ: int
+    """The most that pass, from the manifest."""
+    latency_ms: float
+
+    @property
+    def agreement(self) -> float:
+        """Share of pixels with the trained network's class, 0..1."""
+        return 1 - self.differing / self.pixels
+
+    @property
+    def passed(self) -> bool:
+        """Whether no more pixels differ than may."""
+        return self.differing <= self.may_differ
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCheck:
+    """All golden frames through one graph."""
+
+    precision: str
+    frames: tuple[FrameCheck, ...]
+
+    @property
+    def agreement(self) -> float:
+        """That of the worst frame, 0..1."""
+        return min(frame.agreement for frame in self.frames)
+
+    @property
+    def latency_ms(self) -> float:
+        """Median time that the session took for a frame, after one frame of warm-up."""
+        return median(frame.latency_ms for frame in self.frames)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every frame passed."""
+        return all(frame.passed for frame in self.frames)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a bundle's replay gave. Its hashes were checked when it was opened."""
+
+    bundle: str
+    backend: str
+    files: int
+    """Number of files whose hash was checked, without the manifest."""
+    graphs: tuple[GraphCheck, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every graph passed."""
+        return all(graph.passed for graph in self.graphs)
+
+    def raise_if_failed(self) -> None:
+        """Raise `GateError` naming the worst frame of the first graph that failed."""
+        for graph in self.graphs:
+            if not graph.passed:
+                worst = max(graph.frames, key=lambda frame: frame.differing - frame.may_differ)
+                raise GateError(
+                    f"{self.bundle}: {graph.precision} on {self.backend} gives another class than the trained network to "
+                    f"{worst.differing} of {worst.pixels} pixels of golden frame {worst.name}; {worst.may_differ} may "
+                    "differ. Use another precision on this machine; on the workstation, edgeseg parity --locate."
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        return {
+            "bundle": self.bundle,
+            "backend": self.backend,
+            "files": self.files,
+            "passed": self.passed,
+            "graphs": {
+                graph.precision: {
+                    "passed": graph.passed,
+                    "argmax_agreement": graph.agreement,
+                    "latency_ms": graph.latency_ms,
+                    "frames": [
+                        {**asdict(frame), "agreement": frame.agreement, "passed": frame.passed}
+                        for frame in graph.frames
+                    ],
+                }
+                for graph in self.graphs
+            },
+        }
+
+
+def verify_bundle(
+    bundle: Bundle,
+    precisions: Sequence[str] | None = None,
+    *,
+    backend: str = "onnxruntime",
+    threads: int | None = None,
+    clock: Clock = time.perf_counter,
+) -> VerifyReport:
+    """Replay the golden frames through the graphs of `precisions`, all by default."""
+    golden = bundle.golden()
+    checks = []
+    for precision in bundle.precisions if precisions is None else precisions:
+        with Segmenter(bundle, precision=precision, backend=backend, threads=threads, clock=clock) as segmenter:
+            segmenter(golden[0].frame_bgr)
+            checks.append(GraphCheck(precision, tuple(_check(segmenter, frame) for frame in golden)))
+    return VerifyReport(str(bundle.path), backend, len(bundle.manifest.files), tuple(checks))
+
+
+def _check(segmenter: Segmenter, golden: GoldenFrame) -> FrameCheck:
+    result = segmenter(golden.frame_bgr)
+    differing = int(np.count_nonzero(result.labels != golden.labels))
+    may_differ = golden.may_differ[segmenter.precision]
+    return FrameCheck(golden.name, golden.labels.size, differing, may_differ, result.latency_ms)
