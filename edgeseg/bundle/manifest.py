@@ -135,9 +135,7 @@ class Manifest:
         used += [path for golden in self.golden for path in (golden.frame, golden.labels)]
         if sorted(used) != sorted(self.files):
             odd = sorted(set(used) ^ set(self.files)) or ["one path used twice"]
-            raise BundleError(
-                f"the manifest's graphs, golden frames and hashes name different files: {', '.join(odd)}."
-            )
+            raise BundleError(f"the manifest's graphs and golden frames are not the files it hashes: {', '.join(odd)}.")
         for golden in self.golden:
             if set(golden.may_differ) != set(self.graphs) or min(golden.may_differ.values()) < 0:
                 raise BundleError(f"golden frame {golden.name} has no tolerance for each of: {', '.join(self.graphs)}.")
@@ -164,7 +162,7 @@ class Manifest:
             unsealed = (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
         except (TypeError, ValueError) as error:
             raise ConfigError(f"the bundle's records cannot be written as JSON: {error}") from error
-        return unsealed.replace(_UNSEALED.encode(), hashlib.sha256(unsealed).hexdigest().encode(), 1)
+        return unsealed.replace(_UNSEALED.encode(), _sha256(unsealed).encode(), 1)
 
     @staticmethod
     def from_bytes(data: bytes) -> Manifest:
@@ -172,7 +170,9 @@ class Manifest:
         try:
             value = json.loads(data, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise BundleError(f"{MANIFEST_NAME} is not JSON ({error}); the file is torn or altered.") from error
+            raise BundleError(
+                f"{MANIFEST_NAME} is not JSON ({error}): it is damaged or altered. Export it again."
+            ) from error
         top = Fields(value, "the manifest")
         schema = top.take("schema", int)
         if schema > SCHEMA:
@@ -184,11 +184,8 @@ class Manifest:
         if schema != SCHEMA:
             raise BundleError(f"this bundle has schema {schema}; there is no such schema. Export it again.")
         seal = top.take("sha256", str)
-        if (
-            not _DIGEST.fullmatch(seal)
-            or hashlib.sha256(data.replace(seal.encode(), _UNSEALED.encode(), 1)).hexdigest() != seal
-        ):
-            raise BundleError(f"{MANIFEST_NAME} was altered after it was written: its own sha256 does not match.")
+        if not _DIGEST.fullmatch(seal) or _sha256(data.replace(seal.encode(), _UNSEALED.encode(), 1)) != seal:
+            raise BundleError(f"{MANIFEST_NAME} is damaged or altered: its own sha256 does not match. Export it again.")
         manifest = Manifest(
             name=top.take("name", str),
             created=top.take("created", str),
@@ -244,10 +241,10 @@ def _read_spec(value: dict[str, Any], where: str) -> TensorSpec:
 def _read_graph(value: Any, precision: str) -> GraphEntry:
     fields = Fields(value, f"the manifest's graph {precision!r}")
     entry = GraphEntry(
-        fields.take("file", str),
-        fields.take("opset", int),
-        fields.take("bytes", int),
-        fields.take_or_none("params", int),
+        file=fields.take("file", str),
+        opset=fields.take("opset", int),
+        bytes=fields.take("bytes", int),
+        params=fields.take_or_none("params", int),
     )
     fields.done()
     return entry
@@ -259,6 +256,10 @@ def _read_golden(value: Any) -> GoldenEntry:
     entry = GoldenEntry(fields.take("name", str), fields.take("frame", str), fields.take("labels", str), may_differ)
     fields.done()
     return entry
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _refuse_constant(constant: str) -> None:

@@ -56,6 +56,10 @@ class Bundle:
         bundle = Bundle(folder, manifest)
         for relative in manifest.files:
             bundle._check(relative, sha256_file)
+        for graph in manifest.graphs.values():
+            size = (folder / graph.file).stat().st_size
+            if size != graph.bytes:
+                raise BundleError(f"{folder / graph.file} has {size} bytes, but its manifest says {graph.bytes}.")
         return bundle
 
     @property
@@ -120,9 +124,7 @@ class Bundle:
         if not path.resolve().is_relative_to(self.path.resolve()):
             raise BundleError(f"{path} is a link that leads out of the bundle; nothing outside it is read.")
         if not path.is_file():
-            raise BundleError(
-                f"{path} is missing, but the manifest lists it. Copy the whole folder, or export it again."
-            )
+            raise BundleError(f"{path} is in the manifest but not on disk. Copy the whole folder, or export it again.")
         try:
             found = digest(path)
         except OSError as error:

@@ -82,9 +82,9 @@ class VerifyReport:
             if not graph.passed:
                 worst = max(graph.frames, key=lambda frame: frame.differing - frame.may_differ)
                 raise GateError(
-                    f"{self.bundle}: {graph.precision} on {self.backend} gives another class than the trained network to "
-                    f"{worst.differing} of {worst.pixels} pixels of golden frame {worst.name}; {worst.may_differ} may "
-                    "differ. Use another precision on this machine; on the workstation, edgeseg parity --locate."
+                    f"{self.bundle}: {graph.precision} on {self.backend} labels {worst.differing} of {worst.pixels} pixels "
+                    f"of golden frame {worst.name} unlike the trained network, and {worst.may_differ} may differ. "
+                    "Use another precision on this machine; on the workstation, edgeseg parity --locate."
                 )
 
     def to_dict(self) -> dict[str, Any]:
