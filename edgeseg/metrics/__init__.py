@@ -1,0 +1,1 @@
+"""How good a segmentation is: the confusion matrix, what follows from it, and pictures of both."""

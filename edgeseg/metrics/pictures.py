@@ -1,0 +1,185 @@
+"""Pictures of an evaluation: the confusion matrix, and a contact sheet of image | truth | prediction | error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.data import Sample
+from edgeseg.files import atomic_path, write_bytes
+from edgeseg.labels import LabelMap, Rgb
+from edgeseg.lazy import require
+from edgeseg.metrics.confusion import EvaluationResult, FrameScore
+from edgeseg.types import Frame, Labels
+
+_PANEL_WIDTH = 400
+_GAP = 10
+_CAPTION = 30
+"""Height of a line of text between rows of panels, in pixels."""
+_PAPER, _INK, _FAINT = (255, 255, 255), (40, 40, 40), (120, 120, 120)
+_WRONG_BGR, _VOID_BGR = (30, 60, 235), (215, 215, 215)
+_COLUMNS = ("image", "truth", "prediction", "error")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tile:
+    """One row of a contact sheet."""
+
+    sample: Sample
+    prediction: Labels
+    caption: str
+
+
+class Gallery:
+    """Keeps a few frames of an evaluation for a contact sheet: some evenly spread over it, and the worst.
+
+    `add` is an `on_sample` of `evaluate`. The spread shows what to expect, the worst what to expect at worst.
+    """
+
+    def __init__(self, frames: int, *, spread: int = 3, worst: int = 3) -> None:
+        self._chosen = {(2 * part + 1) * frames // (2 * spread) for part in range(spread)}
+        self._worst_kept = worst
+        self._spread: list[tuple[FrameScore, Sample, Labels]] = []
+        self._worst: list[tuple[FrameScore, Sample, Labels]] = []
+
+    def add(self, score: FrameScore, sample: Sample, prediction: Labels) -> None:
+        """Keep the frame if its turn has come, or if it is among the worst so far."""
+        if score.index in self._chosen:
+            self._spread.append((score, sample, prediction))
+        elif score.miou is not None:
+            self._worst.append((score, sample, prediction))
+            self._worst.sort(key=lambda kept: kept[0].miou or 0.0)
+            del self._worst[self._worst_kept :]
+
+    def tiles(self) -> list[Tile]:
+        """Spread frames in their order, then the worst of the others, worst first."""
+        return [
+            Tile(sample, prediction, f"{score.name}   {_figure(score)}{remark}")
+            for kept, remark in ((self._spread, ""), (self._worst, "   among the worst"))
+            for score, sample, prediction in kept
+        ]
+
+
+def save_contact_sheet(path: Path, tiles: Sequence[Tile], label_map: LabelMap, title: str) -> None:
+    """PNG with a row of image | truth | prediction | error for each tile, and a legend; written atomically.
+
+    In the error panel right pixels keep the image, dim, wrong ones are red, void ones light.
+    """
+    sheet = np.vstack([_heading(title), *[_row(tile, label_map) for tile in tiles], _legend(label_map)])
+    _, png = cv2.imencode(".png", sheet)
+    write_bytes(path, png.tobytes())
+
+
+def save_confusion_picture(path: Path, result: EvaluationResult, label_map: LabelMap, title: str) -> None:
+    """PNG of the confusion matrix, rows in percent of the true class; written atomically."""
+    # `Figure` without pyplot draws with Agg, needs no display and leaves no global state behind.
+    figure_type = require("matplotlib.figure", extra="train").Figure
+    truth = result.matrix.sum(axis=1, keepdims=True)
+    percent = 100.0 * result.matrix / np.maximum(truth, 1)
+    classes = range(len(label_map))
+    side = 2.6 + 0.46 * len(label_map)
+    figure = figure_type(figsize=(side, side), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    for row in classes:
+        for column in classes:
+            value = percent[row, column]
+            if value >= 0.5:
+                colour = "white" if value > 55 else "black"
+                axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(classes, label_map.names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(classes, label_map.names)
+    axes.set_xlabel("predicted as")
+    axes.set_ylabel("true class")
+    axes.set_xticks(np.arange(len(label_map) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(label_map) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"{title}\nmIoU {100 * result.miou:.2f} %   rows: percent of the true class's pixels", fontsize=10)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def error_panel(image_bgr: Frame, truth: Labels, prediction: Labels, void: int) -> Frame:
+    """BGR uint8 (H, W, 3): red where the prediction is wrong, light where the truth is void, else the image, dim."""
+    dim = cv2.convertScaleAbs(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2GRAY), alpha=1 / 3, beta=20)
+    panel: Frame = np.repeat(np.asarray(dim, np.uint8)[..., np.newaxis], 3, axis=2)
+    panel[truth != prediction] = _WRONG_BGR
+    panel[truth == void] = _VOID_BGR
+    return panel
+
+
+def _row(tile: Tile, label_map: LabelMap) -> Frame:
+    image, truth, prediction = tile.sample.image_bgr, tile.sample.labels, tile.prediction
+    true_colours = label_map.colourise(truth)
+    true_colours[truth == label_map.void] = _VOID_BGR
+    errors = error_panel(image, truth, prediction, label_map.void)
+    height = max(1, round(image.shape[0] * _PANEL_WIDTH / image.shape[1]))
+    row = np.full((height + _CAPTION, _sheet_width(), 3), _PAPER, np.uint8)
+    # Labels and errors keep hard edges: a blend of two class colours would be a third class to the eye.
+    hard, soft = cv2.INTER_NEAREST_EXACT, cv2.INTER_AREA
+    panels = ((image, soft), (true_colours, hard), (label_map.colourise(prediction), hard), (errors, hard))
+    for column, (panel, interpolation) in enumerate(panels):
+        left = _GAP + column * (_PANEL_WIDTH + _GAP)
+        row[:height, left : left + _PANEL_WIDTH] = cv2.resize(
+            panel, (_PANEL_WIDTH, height), interpolation=interpolation
+        )
+    _write(row, tile.caption, _GAP, height + 19, colour=_FAINT)
+    return row
+
+
+def _heading(title: str) -> Frame:
+    strip = np.full((2 * _CAPTION + 4, _sheet_width(), 3), _PAPER, np.uint8)
+    _write(strip, title, _GAP, 24, scale=0.6)
+    for column, name in enumerate(_COLUMNS):
+        _write(strip, name, _GAP + column * (_PANEL_WIDTH + _GAP), 56)
+    return strip
+
+
+def _legend(label_map: LabelMap) -> Frame:
+    """A swatch and a name for each class, void and error, wrapped to the sheet's width."""
+    entries: list[tuple[str, Rgb]] = list(zip(label_map.names, label_map.palette, strict=True))
+    entries += [("void", _rgb(_VOID_BGR)), ("wrong", _rgb(_WRONG_BGR))]
+    places, left, line = [], _GAP, 0
+    for name, _ in entries:
+        width = 40 + _text_width(name)
+        if left + width > _sheet_width():
+            left, line = _GAP, line + 1
+        places.append((left, line))
+        left += width
+    strip = np.full(((line + 1) * 24 + 2 * _GAP, _sheet_width(), 3), _PAPER, np.uint8)
+    for (name, (red, green, blue)), (x, line) in zip(entries, places, strict=True):
+        y = _GAP + 24 * line
+        strip[y : y + 16, x : x + 16] = (blue, green, red)
+        _write(strip, name, x + 22, y + 13)
+    return strip
+
+
+def _sheet_width() -> int:
+    return len(_COLUMNS) * (_PANEL_WIDTH + _GAP) + _GAP
+
+
+def _write(
+    picture: NDArray[np.uint8], text: str, x: int, baseline: int, *, scale: float = 0.5, colour: Rgb = _INK
+) -> None:
+    # OpenCV's built-in font has ASCII alone.
+    plain = text.encode("ascii", "replace").decode()
+    cv2.putText(picture, plain, (x, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
+
+
+def _text_width(text: str) -> int:
+    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0])
+
+
+def _rgb(colour_bgr: tuple[int, int, int]) -> Rgb:
+    return colour_bgr[2], colour_bgr[1], colour_bgr[0]
+
+
+def _figure(score: FrameScore) -> str:
+    return "all void" if score.miou is None else f"mIoU {100 * score.miou:.1f} %"
