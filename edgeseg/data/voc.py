@@ -34,8 +34,6 @@ def _label_map(folder: Path) -> LabelMap:
         return VOC
     # labelme writes _background_ for what VOC calls background; one name lets the two be compared.
     names = tuple("background" if name == "_background_" else name for name in read_list(path))
-    if names == VOC.names:
-        return VOC
     try:
         return LabelMap(names, distinct_palette(len(names)), VOC.void)
     except ConfigError as error:
