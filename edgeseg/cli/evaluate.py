@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         )
         resized = segmenter.host_resize
 
-    model = "default model" if args.model is None else str(args.model)
+    model = "default model" if args.model is None else args.model.resolve().name
     title = f"{model} ({args.precision}) on {dataset.name}, {result.frames} frames"
     print(title, format_result(result), sep="\n\n")
     if resized:
@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     write_report(
         args,
         {
-            "model": model,
-            "precision": args.precision,
+            "model": model if args.model is None else str(args.model),
+            "graph_precision": args.precision,
             "dataset": dataset.name,
             **result.to_dict(),
             "worst": [asdict(score) for score in result.worst],

@@ -1,0 +1,160 @@
+"""`edgeseg evaluate` from the command line to the files that it writes, with a bundle whose labels are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from tiny_bundle import LABELS, brightest_channel, darkest_channel, noise, tiny_bundle
+from tiny_datasets import camvid, save_frame, save_grey
+
+from edgeseg.cli.main import main
+from edgeseg.metrics.confusion import ConfusionMatrix
+
+pytest.importorskip("onnxruntime")
+FRAMES = 4
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """FP32 gives the brightest channel, FP16 the darkest, so that one cannot be taken for the other."""
+    path = tmp_path_factory.mktemp("bundle") / "tiny.edgeseg"
+    return tiny_bundle(path, operators={"fp32": "ArgMax", "fp16": "ArgMin"}).path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Frames whose truth is the brightest channel, except for every seventh pixel, which is void or wrong in turn."""
+    root = tmp_path_factory.mktemp("data") / "channels"
+    for index in range(FRAMES):
+        frame = noise(np.random.default_rng(index))
+        truth = brightest_channel(frame)
+        truth.flat[::14] = LABELS.void
+        truth.flat[7::14] = (truth.flat[7::14] + 1) % 3
+        save_frame(root / "images" / f"f{index}.png", frame)
+        save_grey(root / "masks" / f"f{index}.png", truth)
+    (root / "labels.toml").write_text('names = ["blue", "green", "red"]\n')
+    return root
+
+
+def evaluated(tmp_path: Path, *arguments: object) -> dict[str, Any]:
+    report = tmp_path / "report.json"
+    assert main(["evaluate", *map(str, arguments), "--json", str(report)]) == 0
+    value: dict[str, Any] = json.loads(report.read_text())
+    return value
+
+
+def expected(data: Path, *, darkest: bool = False) -> dict[str, Any]:
+    matrix = ConfusionMatrix(LABELS)
+    for index in range(FRAMES):
+        frame = cv2.imread(str(data / "images" / f"f{index}.png"))
+        truth = cv2.imread(str(data / "masks" / f"f{index}.png"), cv2.IMREAD_UNCHANGED)
+        assert frame is not None
+        assert truth is not None
+        bgr = np.asarray(frame, np.uint8)
+        matrix.update(np.asarray(truth, np.uint8), darkest_channel(bgr) if darkest else brightest_channel(bgr))
+    return matrix.result().to_dict()
+
+
+def test_table_and_report_agree(tmp_path: Path, bundle: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = evaluated(tmp_path, bundle, "--data", data, "--split", "all")
+    right = expected(data)
+    assert {key: report[key] for key in right} == right
+    assert (report["model"], report["dataset"], report["graph_precision"]) == (str(bundle), "channels all", "fp32")
+    assert report["host_resize"] is False
+    assert len(report["worst"]) == FRAMES
+    assert report["worst"][0]["miou"] <= report["worst"][1]["miou"]
+    printed = capsys.readouterr().out
+    assert f"mIoU             {100 * right['miou']:.2f} %" in printed
+    for name in LABELS.names:
+        row = next(line.split() for line in printed.splitlines() if line.startswith(name))
+        assert row[1:4] == [f"{100 * right[figure][name]:.2f}" for figure in ("iou", "precision", "recall")]
+
+
+def test_fp16_runs_the_other_graph(tmp_path: Path, bundle: Path, data: Path) -> None:
+    report = evaluated(tmp_path, bundle, "--data", data, "--split", "all", "--precision", "fp16", "--threads", 1)
+    right = expected(data, darkest=True)
+    assert {key: report[key] for key in right} == right
+    assert right["miou"] < 0.1
+
+
+def test_limit(tmp_path: Path, bundle: Path, data: Path) -> None:
+    report = evaluated(tmp_path, bundle, "--data", data, "--split", "all", "--format", "folder", "--limit", 2)
+    assert report["frames"] == 2
+    assert {score["name"] for score in report["worst"]} == {"f0", "f1"}
+
+
+def test_a_class_that_is_nowhere_is_a_dash(
+    tmp_path: Path, bundle: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "plain"
+    save_frame(root / "images/a.png", np.full((8, 8, 3), (9, 0, 0), np.uint8))
+    save_grey(root / "masks/a.png", np.zeros((8, 8), np.uint8))
+    (root / "labels.toml").write_text((data / "labels.toml").read_text())
+    report = evaluated(tmp_path, bundle, "--data", root, "--split", "all")
+    assert report["iou"] == {"blue": 1.0, "green": None, "red": None}
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("red"))
+    assert row.split() == ["red", "-", "-", "-", "0"]
+
+
+def test_pictures(tmp_path: Path, bundle: Path, data: Path) -> None:
+    pytest.importorskip("matplotlib")
+    sheet, confusion = tmp_path / "sheet.png", tmp_path / "confusion.PNG"
+    options = ("--contact-sheet", sheet, "--confusion", confusion)
+    evaluated(tmp_path, bundle, "--data", data, "--split", "all", *options)
+    for path in (sheet, confusion):
+        picture = cv2.imread(str(path))
+        assert picture is not None
+        assert min(picture.shape[:2]) > 300
+
+
+def test_frames_of_another_size_than_the_graph_are_pointed_out(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = tiny_bundle(tmp_path / "small.edgeseg", (12, 16)).path
+    report = evaluated(tmp_path, small, "--data", data, "--split", "all")
+    assert report["host_resize"] is True
+    assert "resized outside it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--data", "nowhere"], "nowhere: no such dataset folder"),
+        (["--data", "nowhere", "--format", "camvid"], "nowhere: no such folder"),
+        (["--data", "DATA", "--split", "dev"], "no split 'dev'"),
+        (["--data", "DATA", "--split", "all", "--limit", "0"], "limit=0"),
+        (["--data", "CAMVID"], "model's 3 classes (blue, green, red) are not the 11 of camvid test"),
+        (["--data", "DATA", "--format", "camvid"], "test.txt: no such list"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(
+    tmp_path: Path,
+    bundle: Path,
+    data: Path,
+    arguments: list[str],
+    problem: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = {"DATA": str(data), "CAMVID": str(camvid(tmp_path / "camvid"))}
+    assert main(["evaluate", str(bundle), *(places.get(word, word) for word in arguments)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert problem in lines[0]
+    assert lines[0].startswith("edgeseg: error: ")
+
+
+def test_a_missing_bundle(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(tmp_path / "none.edgeseg"), "--data", str(data), "--split", "all"]) == 2
+    assert "none.edgeseg does not exist" in capsys.readouterr().err
+
+
+def test_pictures_must_be_png(bundle: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(["evaluate", str(bundle), "--data", str(data), "--contact-sheet", "sheet.webp"])
+    assert exit_info.value.code == 2
+    assert "end its name in .png" in capsys.readouterr().err
