@@ -88,7 +88,7 @@ class SealedNetwork(nn.Module):
         """uint8 (1, H, W, 3) BGR → uint8 (1, H, W) class ids."""
         # ids travel as float between ArgMax and the output, again because TensorRT has no uint8 inside a graph.
         labels = self.logits(frame_bgr).argmax(1, keepdim=True).to(torch.float32)
-        return _resize(labels, frame_bgr.shape[1:3], "nearest-exact")[:, 0].to(torch.uint8)
+        return _resize(labels, frame_bgr.shape[1:3], "nearest-exact").squeeze(1).to(torch.uint8)
 
 
 def _channels(values: Sequence[float]) -> torch.Tensor:

@@ -1,0 +1,97 @@
+"""Partial loading that says exactly what was taken, and the reading of foreign weight files."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from edgeseg.errors import CheckpointError
+
+StateDict = dict[str, torch.Tensor]
+
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "network")
+"""Keys under which training scripts commonly keep the weights inside a checkpoint."""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of every tensor on both sides."""
+
+    taken: tuple[str, ...]
+    missing: tuple[str, ...]
+    """In the network, not in the file: left as initialised."""
+    unexpected: tuple[str, ...]
+    """In the file, not in the network: ignored."""
+    mismatched: tuple[str, ...]
+    """In both, with another shape: left as initialised."""
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.taken)} tensors taken"]
+        for title in ("missing", "unexpected", "mismatched"):
+            names = getattr(self, title)
+            if names:
+                parts.append(f"{len(names)} {title} ({_grouped(names)})")
+        return "; ".join(parts)
+
+
+def load_partial(network: nn.Module, state: Mapping[str, torch.Tensor]) -> LoadReport:
+    """Copy into `network` every tensor of `state` that has its name and shape; raises if that is none at all."""
+    own = network.state_dict()
+    taken = tuple(name for name in state if name in own and own[name].shape == state[name].shape)
+    report = LoadReport(
+        taken=taken,
+        missing=tuple(name for name in own if name not in state),
+        unexpected=tuple(name for name in state if name not in own),
+        mismatched=tuple(
+            f"{name} {_shape(state[name])} instead of {_shape(own[name])}"
+            for name in state
+            if name in own and own[name].shape != state[name].shape
+        ),
+    )
+    if not taken:
+        raise CheckpointError(
+            f"none of the {len(state)} tensors in the weights fits {type(network).__name__}; "
+            f"expected names such as {next(iter(own))}, found {next(iter(state), 'nothing')}."
+        )
+    network.load_state_dict({name: state[name] for name in taken}, strict=False)
+    return report
+
+
+def read_pth(path: Path | str) -> StateDict:
+    """The tensors of a `.pth` file, read with weights_only, which runs no code, without wrappers and `module.`."""
+    path = Path(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such weights file.") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{path}: not a file of plain tensors ({reason}). Save a state_dict and try again."
+        ) from error
+    for wrapper in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+            break
+    tensors = (
+        {name: value for name, value in content.items() if torch.is_tensor(value)} if isinstance(content, dict) else {}
+    )
+    if not tensors:
+        raise CheckpointError(f"{path}: holds no named tensors. Save a state_dict and try again.")
+    return {name.removeprefix("module."): value for name, value in tensors.items()}
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "×".join(str(size) for size in tensor.shape) or "scalar"
+
+
+def _grouped(names: tuple[str, ...]) -> str:
+    """The modules' names at two levels, each once, so that a report fits on a line."""
+    groups = dict.fromkeys(".".join(name.split(".")[:2]) for name in names)
+    shown = list(groups)[:4]
+    return ", ".join(shown) + (", …" if len(groups) > len(shown) else "")

@@ -1,0 +1,68 @@
+"""The training loss: cross entropy with class weights or hard pixels, soft Jaccard, and the auxiliary head."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+
+from edgeseg.training.recipe import LossConfig
+
+
+def class_weights(shares: NDArray[np.float64], offset: float) -> torch.Tensor:
+    """float32 (classes,) weights 1/ln(offset + share), scaled to mean 1 (ENet, Paszke et al. 2016, section 5.2)."""
+    weights = 1.0 / np.log(offset + shares)
+    return torch.from_numpy((weights / weights.mean()).astype(np.float32))
+
+
+class SegmentationLoss(nn.Module):
+    """{"out", "aux"?: logits (N, C, H, W)} and labels int64 (N, H, W) with `void` → scalar loss."""
+
+    weight: torch.Tensor | None
+
+    def __init__(self, config: LossConfig, *, void: int, shares: NDArray[np.float64]) -> None:
+        super().__init__()
+        self._config = config
+        self._void = void
+        weighted = config.class_weight_offset > 0
+        self.register_buffer("weight", class_weights(shares, config.class_weight_offset) if weighted else None)
+
+    def forward(self, outputs: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """Scalar float32."""
+        loss = self._cross_entropy(outputs["out"], labels)
+        if self._config.jaccard:
+            loss = loss + self._config.jaccard * soft_jaccard(outputs["out"], labels, self._void)
+        if "aux" in outputs and self._config.auxiliary:
+            auxiliary = F.cross_entropy(outputs["aux"], labels, self.weight, ignore_index=self._void)
+            loss = loss + self._config.auxiliary * auxiliary
+        return loss
+
+    def _cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self._config.ohem_fraction == 1:
+            return F.cross_entropy(logits, labels, self.weight, ignore_index=self._void)
+        per_pixel = F.cross_entropy(logits, labels, self.weight, ignore_index=self._void, reduction="none")
+        labelled = per_pixel[labels != self._void]
+        kept = max(1, int(labelled.numel() * self._config.ohem_fraction))
+        return labelled.topk(min(kept, labelled.numel()), sorted=False).values.mean()
+
+
+def soft_jaccard(logits: torch.Tensor, labels: torch.Tensor, void: int) -> torch.Tensor:
+    """1 − mean over the batch's classes of Σp·y / Σ(p + y − p·y), with softmax p and one-hot y; void pixels left out.
+
+    The relaxed IoU of Rahman and Wang 2016, over the whole batch at once, so that a class absent from one crop but
+    present in another keeps a stable value. Logits (N, C, H, W), labels (N, H, W) → scalar.
+    """
+    labelled = labels != void
+    probability = logits.float().softmax(1) * labelled[:, None]
+    truth = torch.where(labelled, labels, 0)
+    classes = logits.shape[1]
+    # Sums by class without a one-hot tensor of the logits' size: only the true class's probability meets y = 1.
+    hit = probability.gather(1, truth[:, None])[:, 0]
+    flat = truth[labelled]
+    overlap = torch.zeros(classes, device=logits.device).index_add_(0, flat, hit[labelled])
+    size = torch.bincount(flat, minlength=classes).to(overlap.dtype)
+    union = probability.sum((0, 2, 3)) + size - overlap
+    present = size > 0
+    return 1.0 - (overlap[present] / union[present]).mean()

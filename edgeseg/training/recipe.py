@@ -1,0 +1,190 @@
+"""A training recipe: frozen dataclasses, read from TOML, every field checked at birth and unknown keys refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edgeseg.data.augment import AugmentConfig
+from edgeseg.errors import ConfigError
+from edgeseg.models.registry import ModelSpec
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Which network, and from which weights it starts."""
+
+    network: str = "fcn4s_mobilenet_v2"
+    auxiliary: bool = True
+    pretrained: str | None = None
+    """Backbone weights (.pth), or a whole checkpoint (.safetensors), relative to the data folder."""
+    freeze: tuple[str, ...] = ()
+    """Modules, by name, that stay as they are: no gradient, batch statistics fixed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """One labelled dataset."""
+
+    format: str
+    root: str
+    """Folder relative to the data folder; for `synthetic`, the drive's description."""
+    split: str
+    per_epoch: int | None = None
+    """Samples taken each epoch, chosen anew; all of them by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiserConfig:
+    """AdamW, with a lower learning rate for the backbone, which has little to learn anew."""
+
+    learning_rate: float = 1e-3
+    backbone_factor: float = 0.4
+    weight_decay: float = 0.01
+    clip_norm: float = 5.0
+    """Largest gradient norm; larger ones are scaled down to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleConfig:
+    """Poly learning rate (1 − t/T)^power after a linear warm-up (Chen et al. 2017, section 4.1)."""
+
+    epochs: int = 40
+    batch_size: int = 8
+    warmup_iterations: int = 100
+    power: float = 0.9
+    ema_decay: float = 0.998
+    """Decay of the exponential moving average of the weights, which is what gets evaluated and saved."""
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1 or self.warmup_iterations < 0 or self.workers < 0:
+            raise ConfigError("epochs and batch_size are at least 1; warmup_iterations and workers at least 0.")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay={self.ema_decay}: expected 0 (off) up to, but not including, 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class LossConfig:
+    """Cross entropy over labelled pixels, and what is added to it."""
+
+    class_weight_offset: float = 0.0
+    """c of the weights 1/ln(c + share) (ENet, Paszke et al. 2016, section 5.2); 0 weighs all classes alike."""
+    ohem_fraction: float = 1.0
+    """Share of the pixels, those with the largest loss, that count (Shrivastava et al. 2016); 1 takes all."""
+    jaccard: float = 0.0
+    """Factor of the soft Jaccard loss, which follows IoU and so minds small classes."""
+    auxiliary: float = 0.4
+    """Factor of the auxiliary head's cross entropy."""
+
+    def __post_init__(self) -> None:
+        if not (self.class_weight_offset == 0 or self.class_weight_offset > 1):
+            raise ConfigError(f"class_weight_offset={self.class_weight_offset}: expected 0, or a number above 1.")
+        if not 0 < self.ohem_fraction <= 1:
+            raise ConfigError(f"ohem_fraction={self.ohem_fraction}: expected a share above 0, at most 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationConfig:
+    """What is measured while training, and how often."""
+
+    format: str
+    root: str
+    split: str
+    every: int = 5
+    """Epochs from one measurement to the next; the last epoch is always measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One training run."""
+
+    name: str
+    data: tuple[DataConfig, ...]
+    augment: AugmentConfig
+    size_hw: tuple[int, int]
+    """Height and width, in pixels, that the finished network is fed."""
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    validation: ValidationConfig | None = None
+    half: bool = False
+    """Save matrices as float16, to publish small weights."""
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            raise ConfigError("a recipe needs at least one [[data]] table.")
+        ModelSpec(self.model.network, 2)  # an unknown network is refused before any data is read
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for the checkpoint's lineage."""
+        return dataclasses.asdict(self)
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """Read a recipe; raises `ConfigError` naming the file and the key that is wrong."""
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such recipe.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise ConfigError(f"{path}: not a TOML file ({error}).") from error
+    try:
+        return _build(Recipe, content, "")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _build(kind: type[T], content: dict[str, Any], where: str) -> T:
+    """An instance of the dataclass `kind` from a TOML table, nested tables and arrays of tables included."""
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(content) - set(hints))
+    if unknown:
+        raise ConfigError(f"unknown key {where}{unknown[0]}; known here: {', '.join(hints)}.")
+    values = {key: _convert(hints[key], value, f"{where}{key}") for key, value in content.items()}
+    required = [
+        entry.name
+        for entry in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+    ]
+    missing = [name for name in required if name not in values]
+    if missing:
+        raise ConfigError(f"missing key {where}{missing[0]}.")
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _convert(next(kind for kind in arguments if kind is not type(None)), value, where)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} = {value!r}: expected a table.")
+        return _build(hint, value, f"{where}.")
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where} = {value!r}: expected a list.")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(value):
+            raise ConfigError(f"{where} = {value!r}: expected {len(kinds)} values.")
+        return tuple(_convert(kind, item, where) for kind, item in zip(kinds, value, strict=True))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{where} = {value!r}: expected {hint.__name__}.")
+    return value
