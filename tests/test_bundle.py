@@ -98,7 +98,7 @@ class TestOpen:
             Bundle.open(path)
 
     def test_a_path_that_is_no_bundle(self, path: Path, tmp_path: Path) -> None:
-        with pytest.raises(BundleError, match=r"nowhere\.edgeseg does not exist.*edgeseg export"):
+        with pytest.raises(BundleError, match=r"nowhere\.edgeseg: this does not exist.*edgeseg export"):
             Bundle.open(tmp_path / "nowhere.edgeseg")
         with pytest.raises(BundleError, match="a bundle is a folder"):
             Bundle.open(path / "manifest.json")
@@ -127,6 +127,12 @@ class TestOpen:
         (path / file).rename(outside)
         (path / file).symlink_to(outside)
         with pytest.raises(BundleError, match="a link that leads out of the bundle"):
+            Bundle.open(path)
+
+    def test_a_loop_of_links(self, path: Path) -> None:
+        (path / "model.fp32.onnx").unlink()
+        (path / "model.fp32.onnx").symlink_to("model.fp32.onnx")
+        with pytest.raises(BundleError, match=r"model\.fp32\.onnx"):
             Bundle.open(path)
 
     def test_a_link_to_the_whole_bundle_is_fine(self, path: Path, tmp_path: Path) -> None:
@@ -316,6 +322,21 @@ class TestWriter:
         (tmp_path / "notes.txt").write_text("mine")
         with pytest.raises(BundleError, match="exists and is not a bundle"):
             tiny_bundle(tmp_path / "notes.txt")
+
+    def test_a_folder_that_appeared_meanwhile_is_refused_too(self, tmp_path: Path) -> None:
+        frame = np.zeros((8, 12, 3), np.uint8)
+        with tiny_writer(tmp_path / "a.edgeseg") as writer:
+            writer.add_graph("fp32", tiny_graph(), opset=20)
+            writer.add_golden("one", frame, frame[..., 0])
+            (tmp_path / "a.edgeseg").mkdir()
+            (tmp_path / "a.edgeseg" / "holiday.jpg").touch()
+            with pytest.raises(BundleError, match="exists and is not a bundle"):
+                writer.finish(lineage={})
+        assert contents(tmp_path) == {"a.edgeseg/holiday.jpg": b""}
+
+    def test_a_path_that_the_system_refuses(self, tmp_path: Path) -> None:
+        with pytest.raises(BundleError, match="cannot be read as a bundle"):
+            Bundle.open(tmp_path / ("x" * 5000))
 
     def test_a_failure_inside_leaves_the_old_bundle_and_nothing_else(self, path: Path) -> None:
         before = contents(path.parent)

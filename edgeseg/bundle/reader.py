@@ -42,15 +42,15 @@ class Bundle:
     def open(path: Path | str) -> Bundle:
         """Read the manifest and check every file against it; raises `BundleError` naming the first that differs."""
         folder = Path(path)
-        if not folder.is_dir():
-            what = "is a file, but a bundle is a folder" if folder.exists() else "does not exist"
-            raise BundleError(f"{folder} {what}. Make one with: edgeseg export --output {folder}")
         try:
+            if not folder.is_dir():
+                what = "is a file, but a bundle is a folder" if folder.exists() else "does not exist"
+                raise BundleError(f"this {what}. Make one with: edgeseg export")
             manifest = Manifest.from_bytes((folder / MANIFEST_NAME).read_bytes())
         except FileNotFoundError as error:
             raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_NAME}.") from error
         except OSError as error:
-            raise BundleError(f"{folder / MANIFEST_NAME} cannot be read ({error.strerror}).") from error
+            raise BundleError(f"{folder} cannot be read as a bundle ({error.strerror}).") from error
         except BundleError as error:
             raise BundleError(f"{folder}: {error}") from error
         bundle = Bundle(folder, manifest)
@@ -121,14 +121,16 @@ class Bundle:
 
     def _check(self, relative: str, digest: Callable[[Path], str]) -> None:
         path = self.path / relative
-        if not path.resolve().is_relative_to(self.path.resolve()):
-            raise BundleError(f"{path} is a link that leads out of the bundle; nothing outside it is read.")
-        if not path.is_file():
-            raise BundleError(f"{path} is in the manifest but not on disk. Copy the whole folder, or export it again.")
         try:
+            if not path.resolve().is_relative_to(self.path.resolve()):
+                raise BundleError(f"{path} is a link that leads out of the bundle; nothing outside it is read.")
+            if not path.is_file():
+                raise BundleError(
+                    f"{path} is in the manifest but not on disk. Copy the whole folder, or export it again."
+                )
             found = digest(path)
-        except OSError as error:
-            raise BundleError(f"{path} cannot be read ({error.strerror}).") from error
+        except (OSError, RuntimeError) as error:  # resolve() calls a loop of links a RuntimeError
+            raise BundleError(f"{path} cannot be read ({error}).") from error
         expected = self.manifest.files[relative]
         if found != expected:
             raise BundleError(

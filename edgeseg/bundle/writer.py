@@ -56,8 +56,7 @@ class BundleWriter:
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self.path = Path(path)
-        if self.path.exists() and not _replaceable(self.path):
-            raise BundleError(f"{self.path} exists and is not a bundle; it is left alone. Choose another output.")
+        _refuse_to_replace(self.path)
         self._name = name
         self._label_map = label_map
         self._contract = Contract.of(camera_hw, network_hw, mean, std)
@@ -126,6 +125,7 @@ class BundleWriter:
         )
         sealed = manifest.to_bytes()
         folder = self._building()
+        _refuse_to_replace(self.path)  # again, because an export takes minutes
         with self._naming_the_target():
             write_bytes(folder / MANIFEST_NAME, sealed)
             folder.chmod(0o755)
@@ -156,13 +156,15 @@ class BundleWriter:
         return self._folder
 
 
-def _replaceable(path: Path) -> bool:
-    """Whether `path` is a bundle, sound or damaged, or an empty folder."""
-    if path.is_symlink() or not path.is_dir():
-        return False
-    if not any(path.iterdir()):
-        return True
-    return (path / MANIFEST_NAME).is_file() and any(path.glob("model.*.onnx"))
+def _refuse_to_replace(path: Path) -> None:
+    """Raise `BundleError` unless `path` is free, an empty folder, or a bundle, sound or damaged."""
+    if not path.exists():
+        return
+    if path.is_dir() and not path.is_symlink():
+        is_bundle = (path / MANIFEST_NAME).is_file() and any(path.glob("model.*.onnx"))
+        if is_bundle or not any(path.iterdir()):
+            return
+    raise BundleError(f"{path} exists and is not a bundle; it is left alone. Choose another output.")
 
 
 def _swap(folder: Path, target: Path) -> None:

@@ -24,7 +24,7 @@ def load_segmenter(
         return _from_checkpoint(target, precision, backend, threads)
     if not target.exists():
         raise InputError(
-            f"{target} does not exist; expected a bundle (a folder) or a checkpoint (a .safetensors file)."
+            f"{target} does not exist; expected a bundle (a folder) or a checkpoint (a .safetensors or .pth file)."
         )
 
     from edgeseg.bundle import Bundle

@@ -82,8 +82,8 @@ class VerifyReport:
             if not graph.passed:
                 worst = max(graph.frames, key=lambda frame: frame.differing - frame.may_differ)
                 raise GateError(
-                    f"{self.bundle}: {graph.precision} on {self.backend} labels {worst.differing} of {worst.pixels} pixels "
-                    f"of golden frame {worst.name} unlike the trained network, and {worst.may_differ} may differ. "
+                    f"{self.bundle}: {graph.precision} on {self.backend} labels {worst.differing} of {worst.pixels} "
+                    f"pixels of golden frame {worst.name} unlike the trained network; {worst.may_differ} may differ. "
                     "Use another precision on this machine; on the workstation, edgeseg parity --locate."
                 )
 

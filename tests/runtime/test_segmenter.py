@@ -50,10 +50,12 @@ def test_a_static_graph_takes_other_sizes_by_resizing_on_the_host(tmp_path: Path
     with Segmenter(tiny_bundle(tmp_path / "a.edgeseg", (24, 32))) as segmenter:
         fitting = np.kron(small, np.ones((4, 4, 1), np.uint8))
         np.testing.assert_array_equal(segmenter(fitting).labels, brightest_channel(fitting))
-        assert not segmenter.host_resize
+        resized_before = segmenter.host_resize
         large = np.kron(small, np.ones((16, 16, 1), np.uint8))
         np.testing.assert_array_equal(segmenter(large).labels, brightest_channel(large))
-        assert segmenter.host_resize
+        assert (resized_before, segmenter.host_resize) == (False, True)
+        mirrored = large[:, ::-1]
+        np.testing.assert_array_equal(segmenter(mirrored).labels, brightest_channel(mirrored))
 
 
 def test_labels_of_a_resized_frame_are_not_shifted() -> None:

@@ -1,0 +1,58 @@
+"""`edgeseg verify`: are a bundle's files as exported, and does this machine compute the same labels?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeseg.cli.output import add_json_option, format_table, write_report
+
+if TYPE_CHECKING:
+    from edgeseg.runtime.verify import VerifyReport
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    parser.add_argument(
+        "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder of the bundle; default: the default model's"
+    )
+    parser.add_argument("--precision", help="replay this graph alone (fp32, fp16); default: all that the bundle has")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the runtime; default: its own choice")
+    add_json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify and print; a gate that fails ends in `GateError`, after the table."""
+    from edgeseg.bundle import Bundle
+    from edgeseg.cli.defaults import bundle_path
+    from edgeseg.runtime.verify import verify_bundle
+
+    bundle = Bundle.open(bundle_path(args.bundle))
+    manifest = bundle.manifest
+    print(
+        f"{bundle.path}: {bundle.name}, written {manifest.created} by edgeseg {manifest.edgeseg}; "
+        f"{len(manifest.files)} files match their sha256."
+    )
+    report = verify_bundle(bundle, None if args.precision is None else [args.precision], threads=args.threads)
+    print(f"\nGolden frames on {report.backend}:\n\n{format_report(report)}")
+    write_report(args, report.to_dict())
+    report.raise_if_failed()
+    return 0
+
+
+def format_report(report: VerifyReport) -> str:
+    """A table with a line for each graph and golden frame."""
+    rows = [
+        [
+            f"{graph.precision}  {frame.name}",
+            f"{100 * frame.agreement:.4f} %",
+            f"{frame.differing}",
+            f"{frame.may_differ}",
+            f"{frame.latency_ms:.1f} ms",
+            "ok" if frame.passed else "FAILED",
+        ]
+        for graph in report.graphs
+        for frame in graph.frames
+    ]
+    return format_table(["graph and frame", "agreement", "pixels differ", "may differ", "latency", ""], rows)
