@@ -1,0 +1,18 @@
+"""Names and opset that every sealed graph has, whatever network is inside."""
+
+from __future__ import annotations
+
+FRAME = "frame"
+"""Input: uint8 (1, H, W, 3) BGR."""
+
+IMAGE = "image"
+"""The preprocessed frame, where the network begins: float32 (1, 3, h, w) RGB, normalised."""
+
+LOGITS = "logits"
+"""What the network says, where ArgMax reads it: (1, C, h, w)."""
+
+LABELS = "labels"
+"""Output: uint8 (1, H, W)."""
+
+OPSET = 20
+"""Written by PyTorch without conversion, read by TensorRT from 10.0 and by ONNX Runtime from 1.18 on."""

@@ -1,0 +1,148 @@
+"""Trained model → bundle: export, convert, compare, and deliver only what passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnx import ModelProto
+
+from edgeseg.bundle import Bundle, BundleWriter
+from edgeseg.errors import ConfigError, GateError
+from edgeseg.files import write_bytes
+from edgeseg.graph.contract import OPSET
+from edgeseg.graph.export import ExportedGraph, export_graph
+from edgeseg.graph.fp16 import MAX_HALF, Fp16Graph, convert_to_fp16
+from edgeseg.graph.frames import FRAMES_FROM, NamedFrame, road_scenes
+from edgeseg.graph.observe import peaks
+from edgeseg.graph.parity import ParityReport, measure_parity
+from edgeseg.graph.recipe import ExportConfig
+from edgeseg.graph.reference import torch_labels, torch_logits
+
+if TYPE_CHECKING:
+    from edgeseg.models.checkpoint import TrainedModel
+
+SUFFIX = ".edgeseg"
+GOLDEN_FRAMES = 4
+"""Of the frames that parity is measured on, so many go into the bundle."""
+
+HEADROOM = 4.0
+"""A tensor stays float32 if on the compared frames it comes within this factor of the largest float16: other frames may
+bring larger values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What an export gave: a bundle, or the graphs that failed, kept for a look."""
+
+    parity: ParityReport
+    bundle: Bundle | None
+    kept: Mapping[str, Path]
+    """Precision → file of a graph that failed its gate."""
+
+    def raise_if_failed(self) -> None:
+        """Raise `GateError` with the reason and the place of the failed graph."""
+        if self.bundle is None:
+            try:
+                self.parity.raise_if_failed()
+            except GateError as error:
+                files = ", ".join(str(path) for path in self.kept.values())
+                raise GateError(f"no bundle was written: {error} The graph that failed is kept as {files}.") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        bundle = self.bundle
+        graphs = {precision: str(bundle.graph_path(precision)) for precision in bundle.precisions} if bundle else {}
+        return {
+            "bundle": str(bundle.path) if bundle else None,
+            "graphs": graphs,
+            "parity": self.parity.to_dict(),
+            "failed": {precision: str(path) for precision, path in self.kept.items()},
+        }
+
+
+def deliver(
+    trained: TrainedModel,
+    config: ExportConfig,
+    path: Path | str,
+    *,
+    name: str | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+) -> Delivery:
+    """Export `trained` to a bundle at `path`, if every graph passes its gate.
+
+    If one does not, nothing is written at `path`, an older bundle there stays, and the failed graph is kept beside it
+    as `STEM.model.PRECISION.failed.onnx`. Raises `ConfigError` or `BundleError` for a path that will not do.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise ConfigError(f"{path} is not a bundle's name; it ends in {SUFFIX}: try {path.name}{SUFFIX}.")
+    network_hw = config.size_hw or trained.size_hw
+    camera_hw = None if config.dynamic else config.camera_hw or network_hw
+    # Made first, because it refuses a path that holds something else before the work is done.
+    writer = BundleWriter(
+        path,
+        name=name or path.stem,
+        label_map=trained.label_map,
+        network_hw=network_hw,
+        camera_hw=camera_hw,
+        mean=trained.mean,
+        std=trained.std,
+        clock=clock,
+    )
+    exported = export_graph(trained, config)
+    scenes = road_scenes(camera_hw, network_hw)
+    graphs = {"fp32": exported.model}
+    half = _half_graph(exported, scenes, config) if config.fp16 else None
+    if half is not None:
+        graphs["fp16"] = half.model
+    parity = measure_parity(
+        graphs,
+        [scene.frame_bgr for scene in scenes],
+        trained.label_map,
+        reference=lambda frame: torch_logits(exported.sealed, frame),
+        frames_from=FRAMES_FROM,
+    )
+    if not parity.passed:
+        return Delivery(parity, None, _keep(graphs, parity.failed_precisions, path))
+    with writer:
+        for precision, model in graphs.items():
+            writer.add_graph(precision, model.SerializeToString(), opset=OPSET, params=_parameters(trained))
+        for scene in scenes[:GOLDEN_FRAMES]:
+            writer.add_golden(scene.name, scene.frame_bgr, torch_labels(exported.sealed, scene.frame_bgr))
+        record = parity.to_dict() | ({"fp16_conversion": half.to_dict()} if half else {})
+        bundle = writer.finish(lineage=_lineage(trained), parity=record)
+    return Delivery(parity, bundle, {})
+
+
+def _half_graph(exported: ExportedGraph, scenes: list[NamedFrame], config: ExportConfig) -> Fp16Graph:
+    highest = peaks(exported.model, [scene.frame_bgr for scene in scenes[:2]])
+    too_large = {tensor for tensor, peak in highest.items() if not peak * HEADROOM <= MAX_HALF}
+    return convert_to_fp16(exported.model, too_large=too_large, dynamic=config.dynamic)
+
+
+def _keep(graphs: Mapping[str, ModelProto], precisions: tuple[str, ...], path: Path) -> dict[str, Path]:
+    kept = {}
+    for precision in precisions:
+        kept[precision] = path.with_name(f"{path.stem}.model.{precision}.failed.onnx")
+        write_bytes(kept[precision], graphs[precision].SerializeToString())
+    return kept
+
+
+def _parameters(trained: TrainedModel) -> int:
+    return sum(parameter.numel() for parameter in trained.network.parameters())
+
+
+def _lineage(trained: TrainedModel) -> dict[str, Any]:
+    """Where the graphs come from. The checkpoint's folder is left out: it means nothing on another machine."""
+    return {
+        "checkpoint": Path(trained.source).name,
+        "checkpoint_sha256": trained.sha256,
+        "network": trained.spec.to_dict(),
+        "training": trained.lineage,
+        "tools": {package: version(package) for package in ("torch", "onnx", "onnxscript", "onnxruntime")},
+    }

@@ -1,0 +1,69 @@
+"""Running a graph and looking at tensors inside it: extra outputs on a copy in memory, never on the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+
+from edgeseg.errors import GateError
+from edgeseg.graph.contract import FRAME
+from edgeseg.graph.lint import tensor_types
+from edgeseg.lazy import require
+from edgeseg.types import Frame
+
+_ERRORS_ONLY = 3
+"""ONNX Runtime's log severity."""
+
+Tensors = dict[str, NDArray[Any]]
+
+
+class Observer:
+    """A sealed graph in ONNX Runtime on the CPU that also gives the tensors named in `names`."""
+
+    def __init__(self, model: ModelProto, names: Sequence[str]) -> None:
+        ort = require("onnxruntime", extra="train")
+        copy = ModelProto.FromString(model.SerializeToString())
+        types = tensor_types(copy)
+        given = {output.name for output in copy.graph.output}
+        copy.graph.output.extend(
+            helper.make_tensor_value_info(name, types[name], None) for name in names if name not in given
+        )
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            self._session = ort.InferenceSession(copy.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions have no common base but this
+            raise GateError(
+                f"ONNX Runtime {ort.__version__} refuses the graph: {' '.join(str(error).split())}"
+            ) from error
+        self._names = list(names)
+
+    def __call__(self, frame_bgr: Frame) -> Tensors:
+        """uint8 (H, W, 3) BGR → the named tensors."""
+        values = self._session.run(self._names, {FRAME: np.ascontiguousarray(frame_bgr)[np.newaxis]})
+        return dict(zip(self._names, values, strict=True))
+
+
+def inner_floats(model: ModelProto) -> list[str]:
+    """Names of the float tensors that nodes write, in topological order."""
+    floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
+    types = tensor_types(model)
+    return [name for node in model.graph.node for name in node.output if types.get(name) in floats]
+
+
+def peaks(model: ModelProto, frames: Sequence[Frame]) -> dict[str, float]:
+    """Largest magnitude of each float tensor over `frames`."""
+    names = inner_floats(model)
+    # Reduced inside the graph: all tensors of a deep network at once would fill the memory.
+    copy = ModelProto.FromString(model.SerializeToString())
+    for name in names:
+        copy.graph.node.append(helper.make_node("Abs", [name], [f"{name}.abs"]))
+        copy.graph.node.append(helper.make_node("ReduceMax", [f"{name}.abs"], [f"{name}.peak"], keepdims=0))
+        copy.graph.value_info.append(helper.make_tensor_value_info(f"{name}.peak", TensorProto.FLOAT, []))
+    observe = Observer(copy, [f"{name}.peak" for name in names])
+    observed = [observe(frame) for frame in frames]
+    return {name: max(float(values[f"{name}.peak"]) for values in observed) for name in names}

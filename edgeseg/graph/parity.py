@@ -1,0 +1,181 @@
+"""The ladder PyTorch FP32 → ONNX FP32 → ONNX FP16, measured on frames, as a gate.
+
+FP16 is measured as a GPU computes it (see `rounding`), because ONNX Runtime on a CPU would compute it in FP32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from edgeseg.errors import ConfigError, GateError
+from edgeseg.graph.agreement import Agreement, AgreementMeter, Logits
+from edgeseg.graph.contract import LABELS, LOGITS
+from edgeseg.graph.observe import Observer
+from edgeseg.graph.rounding import emulate_fp16
+from edgeseg.labels import LabelMap
+from edgeseg.types import Frame, Labels
+
+TORCH = "torch-fp32"
+
+MIN_AGREEMENT = {"fp32": 0.9999, "fp16": 0.999}
+"""Precision of the candidate → share of pixels that must keep their class."""
+
+MAX_ERROR = {"fp32": 1e-4}
+"""Precision → largest error of a logit, relative to the largest logit. Float32 kernels differ in the order of summing,
+which is far below this. No bound for FP16, whose errors grow with the depth of the network."""
+
+Reference = Callable[[Frame], Logits]
+"""uint8 (H, W, 3) BGR → logits (C, h, w) of the trained network in PyTorch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two rungs of the ladder."""
+
+    reference: str
+    candidate: str
+    agreement: Agreement
+    problems: tuple[str, ...]
+    """Why it fails, in words; empty if it passes."""
+
+    @property
+    def precision(self) -> str:
+        """Precision of the candidate."""
+        return self.candidate.rpartition("-")[2]
+
+    @property
+    def gate(self) -> float:
+        """Least share of pixels that must keep their class."""
+        return MIN_AGREEMENT[self.precision]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the candidate may stand for the reference."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data. An infinite figure, which JSON cannot hold, is None."""
+        figures = {
+            name: None if isinstance(value, float) and not np.isfinite(value) else value
+            for name, value in asdict(self.agreement).items()
+        }
+        return {**figures, "gate": self.gate, "passed": self.passed, "problems": list(self.problems)}
+
+
+@dataclass(frozen=True, slots=True)
+class ParityReport:
+    """All rungs that were compared."""
+
+    pairs: tuple[Pair, ...]
+    frames: str
+    """Where the frames came from."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every pair passed."""
+        return all(pair.passed for pair in self.pairs)
+
+    @property
+    def failed_precisions(self) -> tuple[str, ...]:
+        """Precisions whose graph failed against any rung."""
+        return tuple(dict.fromkeys(pair.precision for pair in self.pairs if not pair.passed))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: {"passed", "frames", "pairs": {"torch-fp32__onnx-fp32": {...}}}."""
+        pairs = {f"{pair.reference}__{pair.candidate}": pair.to_dict() for pair in self.pairs}
+        return {"passed": self.passed, "frames": self.frames, "pairs": pairs}
+
+    def raise_if_failed(self) -> None:
+        """Raise `GateError` with the first pair that failed, why, and the next step."""
+        for pair in self.pairs:
+            if not pair.passed:
+                raise GateError(
+                    f"{pair.candidate} is not {pair.reference}: {'; '.join(pair.problems)}. "
+                    "Find the layer with: edgeseg parity --locate"
+                )
+
+
+def measure_parity(
+    graphs: Mapping[str, ModelProto],
+    frames: Sequence[Frame],
+    label_map: LabelMap,
+    *,
+    reference: Reference | None,
+    frames_from: str,
+) -> ParityReport:
+    """Compare the graphs (precision → model; "fp32" must be there) with the reference and with one another.
+
+    Without a reference only FP32 → FP16 can be compared. Raises `ConfigError` if that leaves nothing.
+    """
+    if reference is None and set(graphs) == {"fp32"}:
+        raise ConfigError("nothing to compare: the bundle has one graph, and PyTorch is not here to compare it with.")
+    if not frames:
+        raise ConfigError(f"no frames in {frames_from}; parity is measured on at least one.")
+    observers = {
+        f"onnx-{precision}": Observer(emulate_fp16(model) if precision == "fp16" else model, [LOGITS, LABELS])
+        for precision, model in graphs.items()
+    }
+    rungs = [*([TORCH] if reference else []), *observers]
+    meters = {(upper, lower): AgreementMeter(label_map) for upper, lower in _pairs(rungs)}
+    inconsistent = dict.fromkeys(observers, 0)
+    for frame in frames:
+        logits: dict[str, Logits] = {TORCH: reference(frame)} if reference else {}
+        for name, observe in observers.items():
+            tensors = observe(frame)
+            logits[name] = tensors[LOGITS][0]
+            inconsistent[name] += _inconsistent(tensors[LABELS][0], logits[name])
+        for (upper, lower), meter in meters.items():
+            meter.update(logits[upper], logits[lower])
+    pairs = []
+    for (upper, lower), meter in meters.items():
+        agreement = meter.result()
+        problems = _problems(lower, agreement, inconsistent[lower])
+        pairs.append(Pair(upper, lower, agreement, tuple(problems)))
+    return ParityReport(tuple(pairs), frames_from)
+
+
+def _pairs(rungs: Sequence[str]) -> list[tuple[str, str]]:
+    """Each rung beside the one above it, and the last beside the first: the whole way at once."""
+    steps = list(pairwise(rungs))
+    return [*steps, (rungs[0], rungs[-1])] if len(rungs) > 2 else steps
+
+
+def _problems(candidate: str, agreement: Agreement, inconsistent: int) -> list[str]:
+    precision = candidate.rpartition("-")[2]
+    least, largest = MIN_AGREEMENT[precision], MAX_ERROR.get(precision, np.inf) * agreement.peak
+    problems = []
+    if not agreement.finite:
+        problems.append("it has logits that are no numbers (NaN or infinity)")
+    elif agreement.max_abs > largest:
+        problems.append(f"a logit is off by {agreement.max_abs:.2g}, at most {largest:.2g} is allowed")
+    if agreement.argmax_agreement < least:
+        problems.append(f"{agreement.argmax_agreement:.4%} of pixels keep their class, the gate is {least:.2%}")
+    if inconsistent:
+        problems.append(f"{inconsistent} pixels of its labels are not the class of its largest logit")
+    return problems
+
+
+def _inconsistent(labels: Labels, logits: Logits) -> int:
+    """Pixels of labels (H, W) that are not the argmax of logits (C, h, w), taken by nearest neighbour.
+
+    Where the centre of a pixel falls exactly between two, either is right: the runtimes compute it in floating point.
+    """
+    winners = logits.argmax(axis=0)
+    right = np.zeros(labels.shape, bool)
+    for rows in _nearest(winners.shape[0], labels.shape[0]):
+        for columns in _nearest(winners.shape[1], labels.shape[1]):
+            right |= winners[rows][:, columns] == labels
+    return int(right.size - right.sum())
+
+
+def _nearest(inner: int, outer: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """For each of `outer` pixels the one of `inner` under its centre, floor((i + ½)·inner/outer); ties down as well."""
+    numerator = (2 * np.arange(outer) + 1) * inner
+    upper = numerator // (2 * outer)
+    return upper, upper - (numerator % (2 * outer) == 0)
