@@ -16,11 +16,9 @@ def bundle_path(named: Path | None) -> Path:
 
 
 def _export_default(path: Path) -> None:
-    """Export the default model for any camera size, since nobody has said which, in both precisions."""
+    """Tell what takes so long, then export."""
     print(f"edgeseg: exporting the default model to {path}, once", file=sys.stderr)
 
-    from edgeseg.graph.deliver import deliver
-    from edgeseg.graph.recipe import ExportConfig
-    from edgeseg.models.checkpoint import load_checkpoint
+    from edgeseg.graph.default import export_default
 
-    deliver(load_checkpoint(None), ExportConfig(dynamic=True, fp16=True), path)
+    export_default(path)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny_bundle import tiny_bundle
@@ -65,3 +67,20 @@ def test_without_a_name_it_is_the_default_bundle_here(
     tiny_bundle(Path(f"{DEFAULT_NAME}.edgeseg"))
     assert main(["verify"]) == 0
     assert capsys.readouterr().out.startswith(f"{DEFAULT_NAME}.edgeseg: tiny, written ")
+
+
+def test_where_there_is_none_it_is_exported_into_the_cache_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "default.safetensors").write_bytes(b"weights")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGESEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("edgeseg.runtime.default.WEIGHTS", tmp_path / "default.safetensors")
+    # The export itself takes half a minute and is tested where it lives; here it is enough that it is asked for.
+    monkeypatch.setitem(sys.modules, "edgeseg.graph.default", SimpleNamespace(export_default=tiny_bundle))
+    assert main(["verify"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"{tmp_path / 'cache' / DEFAULT_NAME}-")
+    assert "exporting the default model to" in shown.err
+    assert main(["verify"]) == 0
+    assert capsys.readouterr().err == ""
