@@ -6,7 +6,8 @@
     │   ├── DataError                  an image, a mask, a dataset folder
     │   ├── CheckpointError            a weights file or a training checkpoint
     │   ├── BundleError                a bundle: torn, altered, unknown schema
-    │   └── SourceError                a camera, a video, a folder of frames; an output that cannot be written
+    │   ├── SourceError                a camera, a video, a folder of frames
+    │   └── OutputError                a place that cannot be written to: no permission, no space, not a folder
     ├── GateError              exit 1  a check ran and did not hold: parity, verify
     └── UnavailableError       exit 3  not possible on this machine: a library, a driver, a device
         └── BackendUnavailable         a runtime that is asked for by name
@@ -45,7 +46,11 @@ class BundleError(InputError):
 
 
 class SourceError(InputError):
-    """A camera, video or folder cannot be read, or an output cannot be written."""
+    """A camera, video or folder cannot be read."""
+
+
+class OutputError(InputError):
+    """A place cannot be written to: no permission, no space, not a folder."""
 
 
 class GateError(EdgesegError):
@@ -60,5 +65,5 @@ class UnavailableError(EdgesegError):
     exit_code = 3
 
 
-class BackendUnavailable(UnavailableError):
+class BackendUnavailable(UnavailableError):  # noqa: N818 (the design's own name: it says what is the matter)
     """A runtime that was asked for by name is not here."""

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from edgeseg.errors import OutputError
+
 _CHUNK_BYTES = 1 << 20
 
 
@@ -19,10 +21,14 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """A temporary path beside `path` to write to; on success it is fsynced and renamed over `path`, else removed.
 
     The temporary name keeps the suffix, for writers that choose a format by it. A kill leaves the old file untouched.
+    Raises `OutputError` where the file system refuses: no permission, no space, a folder in the way.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=f".partial{target.suffix}", dir=target.parent)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=f".partial{target.suffix}", dir=target.parent)
+    except OSError as error:
+        raise _refused(target, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -32,6 +38,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.chmod(0o644)
         temporary.replace(target)
         fsync_folder(target.parent)
+    except OSError as error:
+        raise _refused(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -59,6 +67,10 @@ def sha256_file(path: Path | str) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _refused(target: Path, error: OSError) -> OutputError:
+    return OutputError(f"{target}: cannot be written ({error.strerror or error}). Choose another place, or make room.")
 
 
 def fsync_folder(folder: Path) -> None:
