@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from tiny_bundle import LABELS, noise, read_manifest, tiny_bundle, tiny_graph, tiny_writer, write_sealed
@@ -98,7 +99,7 @@ class TestOpen:
             Bundle.open(path)
 
     def test_a_path_that_is_no_bundle(self, path: Path, tmp_path: Path) -> None:
-        with pytest.raises(BundleError, match=r"nowhere\.edgeseg: this does not exist.*edgeseg export"):
+        with pytest.raises(BundleError, match=r"nowhere\.edgeseg: there is no such bundle.*edgeseg export"):
             Bundle.open(tmp_path / "nowhere.edgeseg")
         with pytest.raises(BundleError, match="a bundle is a folder"):
             Bundle.open(path / "manifest.json")
@@ -147,7 +148,8 @@ class TestOpen:
             Bundle.open(path)
 
     def test_golden_pictures_that_do_not_decode(self, path: Path) -> None:
-        for data in (b"", b"no picture"):
+        sixteen_bits = cv2.imencode(".png", np.zeros((24, 32, 3), np.uint16))[1].tobytes()
+        for data in (b"", b"no picture", sixteen_bits):
             alter_file(path, "golden/day_000.png", data)
             with pytest.raises(BundleError, match="golden frame day_000: the frame is"):
                 Bundle.open(path).golden()

@@ -44,8 +44,8 @@ class Bundle:
         folder = Path(path)
         try:
             if not folder.is_dir():
-                what = "is a file, but a bundle is a folder" if folder.exists() else "does not exist"
-                raise BundleError(f"this {what}. Make one with: edgeseg export")
+                what = "this is a file, but a bundle is a folder" if folder.exists() else "there is no such bundle"
+                raise BundleError(f"{what}. Make one with: edgeseg export")
             manifest = Manifest.from_bytes((folder / MANIFEST_NAME).read_bytes())
         except FileNotFoundError as error:
             raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_NAME}.") from error
@@ -106,7 +106,7 @@ class Bundle:
         problem = golden_problem(frame, labels, self.contract, self.label_map)
         if problem:
             raise BundleError(f"{self.path}: golden frame {entry.name}: {problem}. Export it again.")
-        return GoldenFrame(entry.name, frame, labels, entry.may_differ)
+        return GoldenFrame(entry.name, np.asarray(frame, np.uint8), np.asarray(labels, np.uint8), entry.may_differ)
 
     def _read(self, relative: str) -> bytes:
         data = b""
@@ -154,10 +154,10 @@ def golden_problem(
     return None
 
 
-def _decode_png(data: bytes) -> NDArray[np.uint8]:
+def _decode_png(data: bytes) -> NDArray[np.generic]:
     """The picture, or an array of no pixels where there is none."""
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         decoded = None
-    return np.zeros((0, 0), np.uint8) if decoded is None else np.asarray(decoded, np.uint8)
+    return np.zeros((0, 0), np.uint8) if decoded is None else np.asarray(decoded)
