@@ -55,7 +55,7 @@ class UpFuse(nn.Module):
 
 
 class Fcn4sMobileNetV2(nn.Module):
-    """float32 (N, 3, H, W), any size → {"out": logits (N, classes, H, W), while training also "aux"}."""
+    """float32 (N, 3, H, W), any size → {"out": logits (N, classes, H, W), while training also "aux" at stride 8}."""
 
     def __init__(self, num_classes: int, *, auxiliary: bool) -> None:
         super().__init__()
@@ -67,19 +67,16 @@ class Fcn4sMobileNetV2(nn.Module):
         self.fuse4 = UpFuse(_WIDTHS[1], skip4, _WIDTHS[0])
         self.classifier = nn.Conv2d(_WIDTHS[0], num_classes, 1)
         self.upsample = transposed_upsample(num_classes, num_classes, stride=4)
-        self.aux_classifier = nn.Conv2d(_WIDTHS[2], num_classes, 1) if auxiliary else None
+        self.aux_classifier = nn.Conv2d(_WIDTHS[1], num_classes, 1) if auxiliary else None
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """float32 (N, 3, H, W) → {"out": logits (N, classes, H, W)}."""
         map4, map8, map16, map32 = self.backbone(images)
-        coarse = self.fuse16(self.context(map32), map16)
-        fine = self.fuse4(self.fuse8(coarse, map8), map4)
-        size = images.shape[-2:]
-        result = {"out": crop_to(self.upsample(self.classifier(fine)), size)}
+        middle = self.fuse8(self.fuse16(self.context(map32), map16), map8)
+        fine = self.fuse4(middle, map4)
+        result = {"out": crop_to(self.upsample(self.classifier(fine)), images.shape[-2:])}
         if self.training and self.aux_classifier is not None:
-            result["aux"] = nn.functional.interpolate(
-                self.aux_classifier(coarse), size=size, mode="bilinear", align_corners=False
-            )
+            result["aux"] = self.aux_classifier(middle)
         return result
 
 

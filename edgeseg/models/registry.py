@@ -1,8 +1,8 @@
 """The table of networks, and the one way to build them.
 
 Every network is an `nn.Module` that takes float32 (N, 3, H, W), RGB, normalised, and returns a dict as torchvision's
-segmentation models do: "out", logits float32 (N, classes, H, W) at the input's size, and, while training, "aux" of the
-same shape where the network has an auxiliary head.
+segmentation models do: "out", logits float32 (N, classes, H, W) at the input's size, and, while training, "aux" at that
+size or a coarser one, where the network has an auxiliary head.
 """
 
 from __future__ import annotations
