@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeseg.data.synthetic.camera import FAR_M, NEAR_M, Bend, Camera
 from edgeseg.data.synthetic.canvas import Canvas
+from edgeseg.data.synthetic.figures import Drawable, painting_order
 from edgeseg.data.synthetic.ground import Crossings, CrossSection, Ground
 from edgeseg.data.synthetic.layout import DISTRICT_M, Town
-from edgeseg.data.synthetic.statics import Drawable
 from edgeseg.data.synthetic.traffic import Traffic
 from edgeseg.data.synthetic.weather import LOOKS, Weather
 from edgeseg.errors import ConfigError
@@ -58,11 +60,7 @@ class SyntheticDrive:
         self.seed, self.scene, self.size_hw, self.fps = seed, scene, size_hw, fps
         rng = np.random.default_rng([seed, 1])
         self._section = CrossSection.pick(rng)
-        self._bend = Bend(
-            (float(rng.uniform(4, 9)), float(rng.uniform(1, 2.2))),
-            (float(rng.uniform(65, 90)), float(rng.uniform(28, 36))),
-            (float(rng.uniform(0, 6.3)), float(rng.uniform(0, 6.3))),
-        )
+        self._bend = Bend.pick(rng)
         swing_s, speed = float(rng.uniform(3.0, 5.0)), float(rng.uniform(7.5, 10.5))
         self._path = EgoPath(speed, float(rng.uniform(0.2, 0.55)) * speed * swing_s, swing_s)
         self._shake = rng.uniform(0, 6.3, 8)
@@ -79,11 +77,18 @@ class SyntheticDrive:
         time_s = index / self.fps
         camera = self._camera(time_s)
         weather = self._weather(self._scene_at(time_s))
-        canvas = Canvas.blank(self.size_hw, weather.look.lit_windows)
-        objects, crossings = self._in_view(time_s, camera)
-        self._ground.draw(canvas, camera, weather.sky, crossings, sunny=weather.look.sunny)
-        for thing in objects:
-            thing.draw(canvas, camera)
+        look = weather.look
+        canvas = Canvas.blank(
+            self.size_hw, lit_windows=look.lit_windows, street_lamps=look.street_lamps, sunny=look.sunny
+        )
+        things, crossings = self._in_view(time_s, camera)
+        self._ground.draw(canvas, camera, weather.sky, crossings)
+        pixels = camera.project(np.concatenate([thing.vertices for thing in things]))
+        start = 0
+        for thing in things:
+            stop = start + len(thing.vertices)
+            thing.draw(canvas, camera, pixels[start:stop])
+            start = stop
         exposure = 1.0 + 0.16 * math.sin(time_s / 4.7 + self._shake[0]) + 0.08 * math.sin(time_s / 1.9)
         picture = weather.develop(canvas, camera, exposure, np.random.default_rng([self.seed, 3, index]))
         return picture, canvas.labels()
@@ -105,6 +110,7 @@ class SyntheticDrive:
         pitch = 0.0035 * math.sin(5.1 * time_s + a) + 0.0022 * math.sin(11.7 * time_s + b)
         pitch += 0.0012 * math.sin(23.0 * time_s + c)
         yaw = 0.006 * math.sin(0.9 * time_s + d) + 0.0015 * math.sin(13.0 * time_s + e)
+        position = self._path.position(time_s)
         return Camera(
             size_hw=self.size_hw,
             focal_px=focal,
@@ -112,26 +118,41 @@ class SyntheticDrive:
             horizon_v=0.52 * height + focal * pitch,
             eye_x_m=self._ego_x + 0.18 * math.sin(0.37 * time_s + f),
             eye_y_m=1.35 + 0.012 * math.sin(9.0 * time_s + g),
-            s_m=self._path.position(time_s),
-            bend=self._bend,
+            s_m=position,
+            heading=self._bend.heading(position),
+            ahead=self._bend.ahead(position),
         )
 
     def _in_view(self, time_s: float, camera: Camera) -> tuple[list[Drawable], Crossings]:
-        """Everything between the camera and the backdrop, far to near."""
+        """Everything between the camera and the backdrop that may be in the picture, in painting order."""
         s = camera.s_m
         first, last = int((s - 20) // DISTRICT_M), int((s + FAR_M) // DISTRICT_M)
         districts = [self._town.district(number) for number in range(first, last + 1)]
-        objects: list[Drawable] = [thing for district in districts for thing in district.objects]
-        objects += self._traffic.at(time_s, s)
+        movers = list(self._traffic.at(time_s, camera))
         for district in districts:
             if district.zebra is not None:
-                arrival = self._path.arrival(district.zebra)
-                objects += self._traffic.crossing(district.zebra, arrival, time_s)
-        seen = [thing for thing in objects if thing.far_m > s + 1.5 * NEAR_M and thing.near_m < s + FAR_M - 10]
-        seen.sort(key=lambda thing: -thing.far_m)
+                movers += self._traffic.crossing(district.zebra, self._path.arrival(district.zebra), time_s)
+        movers = [mover for mover in movers if mover.far_m > s + 1.5 * NEAR_M]
+        seen: list[tuple[tuple[int, int, float], Drawable]] = [(painting_order(mover), mover) for mover in movers]
+        for district in districts:
+            seen += [district.objects[k] for k in _visible(district.bounds, camera)]
+        seen.sort(key=itemgetter(0))
         side_roads = tuple(district.side_road for district in districts if district.side_road is not None)
         zebras = tuple(district.zebra for district in districts if district.zebra is not None)
-        return seen, Crossings(side_roads, zebras)
+        return [thing for _, thing in seen], Crossings(side_roads, zebras)
+
+
+def _visible(bounds: NDArray[np.float64], camera: Camera) -> list[int]:
+    """Which of the objects with these `District.bounds` may be in the picture."""
+    near, far, x, half = bounds.T
+    depth = far - camera.s_m
+    off_axis = np.abs(x - camera.eye_x_m + camera.lateral(depth)) - half
+    reach = 0.53 * camera.size_hw[1] / camera.focal_px * depth
+    inside = (depth > 1.5 * NEAR_M) & (near < camera.s_m + FAR_M - 10) & (off_axis < reach)
+    # Small things are left out where they would be a pixel or two.
+    inside &= (half > 5) | (far - near > 3) | (depth < 115)
+    found: list[int] = np.flatnonzero(inside).tolist()
+    return found
 
 
 def _check(seed: int, scene: str, size_hw: tuple[int, int], fps: float) -> None:

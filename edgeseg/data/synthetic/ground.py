@@ -7,20 +7,28 @@ scale and an offset per row, and the half-size copy of the texture can be chosen
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.data.synthetic.camera import FAR_M, Camera, Points
-from edgeseg.data.synthetic.canvas import DEPTH_STEPS_PER_M, Canvas, Colour, depth_code
-from edgeseg.data.synthetic.statics import BUILDING, PAVEMENT, ROAD, SKY, TREE
+from edgeseg.data.synthetic.camera import FAR_M, NEAR_M, Camera, Points, to_fixed
+from edgeseg.data.synthetic.canvas import BUILDING, PAVEMENT, ROAD, SKY, TREE, Canvas, Colour, depth_code, depth_codes
+from edgeseg.data.synthetic.figures import times
 from edgeseg.data.synthetic.textures import cloud_noise, smooth_noise
 from edgeseg.types import Frame, Labels
 
 _TEXELS_PER_M = 32
 _PERIOD_M = 32.0
+_WHITE: Colour = (200.0, 203.0, 203.0)
+_YELLOW: Colour = (84.0, 164.0, 188.0)
+_FAR_TREES: Colour = (74.0, 84.0, 80.0)
+_INVERSE_DEPTHS = np.linspace(1 / 1.6, 1 / FAR_M, 40)
+"""Depths at which long outlines have their points: even in the picture."""
+_SHADOW_M = 7.0
+"""Width of the houses that throw shadows onto the road."""
 _MIP_DEPTHS_M = (0.0, 9.0, 17.0, 32.0, 60.0)
 """From each of these depths on, the next half-size copy is about one texel a pixel."""
 
@@ -59,6 +67,15 @@ class Crossings:
     zebras: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Area:
+    """Outlines in the world that do not overlap, filled with one colour; without a label it is paint on what is there."""
+
+    strips: list[Points]
+    colour: Colour
+    label: int | None = None
+
+
 class Ground:
     """Draws sky, backdrop, road, pavement and markings; the textures are made once per drive."""
 
@@ -75,87 +92,103 @@ class Ground:
         steps = np.repeat(rng.uniform(0, 1, 120) ** 2, 6) * 11.0
         self._backdrop = (angles, trees, np.append(steps, steps[0]))
 
-    def draw(self, canvas: Canvas, camera: Camera, sky: Frame, crossings: Crossings, *, sunny: bool) -> None:
+    def draw(self, canvas: Canvas, camera: Camera, sky: Frame, crossings: Crossings) -> None:
         """Paint what lies behind the standing things; `sky` is a panorama uint8 (h, w, 3) down to the horizon."""
         self._sky(canvas, camera, sky)
-        self._surface(canvas, camera, crossings, self.section.shaded_side if sunny else 0)
+        self._surface(canvas, camera, crossings)
         self._multiply_texture(canvas, camera)
 
     def _sky(self, canvas: Canvas, camera: Camera, sky: Frame) -> None:
         height, width = canvas.ids.shape
         rows = min(height, max(0, int(camera.horizon_v) + 2))
-        heading = float(np.arctan(camera.bend.slope(camera.s_m)))
-        shift = round(heading * camera.focal_px) % sky.shape[1]
+        shift = round(camera.heading * camera.focal_px) % sky.shape[1]
         first = min(width, sky.shape[1] - shift)
         canvas.frame[:rows, :first] = sky[sky.shape[0] - rows :, shift : shift + first]
         if first < width:
             canvas.frame[:rows, first:] = sky[sky.shape[0] - rows :, : width - first]
         canvas.ids[:rows] = depth_code(1e6) | SKY
         angles, trees, houses = self._backdrop
-        span = np.arctan(np.linspace(-0.5, 0.5, 97) * width / camera.focal_px)
-        u = camera.centre_u + camera.focal_px * np.tan(span)
+        across = np.linspace(-0.53, 0.53, 97) * width
+        span, u = np.arctan(across / camera.focal_px), camera.centre_u + across
         low = camera.horizon_v + camera.focal_px * camera.eye_y_m / FAR_M + 1
-        for heights, colour, label in ((houses, (104, 108, 112), BUILDING), (trees, (74, 84, 80), TREE)):
-            above = np.interp((span + heading + np.pi) % (2 * np.pi) - np.pi, angles, heights)
+        for heights, colour, label in ((houses, (104, 108, 112), BUILDING), (trees, _FAR_TREES, TREE)):
+            above = np.interp((span + camera.heading + np.pi) % (2 * np.pi) - np.pi, angles, heights)
             v = camera.horizon_v + camera.focal_px * (camera.eye_y_m - above) / FAR_M
             outline = np.concatenate([np.stack([u, v], 1), [(u[-1], low), (u[0], low)]])
-            canvas.fill([outline], colour, depth_code(FAR_M) | label)
+            canvas.fill([to_fixed(outline)], colour, depth_code(FAR_M) | label)
 
-    def _surface(self, canvas: Canvas, camera: Camera, crossings: Crossings, shade: int) -> None:
-        section, height = self.section, canvas.ids.shape[0]
-        first = min(height, max(0, int(np.ceil(camera.horizon_v + 1))))
-        first_shown = int(np.ceil(camera.horizon_v + camera.focal_px * camera.eye_y_m / FAR_M))
-        canvas.frame[first_shown:] = section.grass
-        canvas.ids[first_shown:] = TREE
-        edge, outer = section.half_road_m, section.half_road_m + section.pavement_m
-        z = 1.0 / np.linspace(1 / 1.6, 1 / FAR_M, 40)
-        for side in (-1, 1):
-            dim = 0.55 if side == shade else 1.0
-            canvas.fill([_strip(camera, z, side * edge, side * (outer + 1.2))], _times(section.paving, dim), PAVEMENT)
-        canvas.fill([_strip(camera, z, -edge, edge)], section.asphalt, ROAD)
-        for start, end in crossings.side_roads:
-            z_side = np.clip(np.array([start, end]) - camera.s_m, 1.0, FAR_M)
-            if z_side[0] < z_side[1]:
-                for side in (-1, 1):
-                    canvas.fill([_strip(camera, z_side, side * (edge - 0.2), side * 70)], section.asphalt, ROAD)
-        if shade:
-            reach = edge * 0.45 + 1.6 * np.sin((camera.s_m + z) / 7.0) + 0.9 * np.sin((camera.s_m + z) / 2.3)
-            canvas.fill([_strip(camera, z, shade * edge, shade * reach)], _times(section.asphalt, 0.55))
-        for side in (-1, 1):
-            kerb = [_strip(camera, z, side * (edge - 0.02), side * (edge + 0.16))]
-            if not any(s - camera.s_m < 30 and e > camera.s_m for s, e in crossings.side_roads):
-                canvas.fill(kerb, _times(section.paving, 0.75 if side == shade else 1.25))
-        self._markings(canvas, camera, crossings)
-        rows = np.arange(first_shown, height)
+    def _surface(self, canvas: Canvas, camera: Camera, crossings: Crossings) -> None:
+        height = canvas.ids.shape[0]
+        horizon = min(height, max(0, int(np.ceil(camera.horizon_v + 1))))
+        shown = min(height, max(0, int(np.ceil(camera.horizon_v + camera.focal_px * camera.eye_y_m / FAR_M))))
+        canvas.ids[horizon:shown] = depth_code(FAR_M) | TREE
+        canvas.frame[horizon:shown] = _FAR_TREES
+        canvas.frame[shown:] = self.section.grass
+        canvas.ids[shown:] = TREE
+        areas = list(self._areas(canvas, camera, crossings))
+        pixels = camera.project(np.concatenate([strip for area in areas for strip in area.strips]))
+        start = 0
+        for area in areas:
+            pieces = []
+            for strip in area.strips:
+                pieces.append(pixels[start : start + len(strip)])
+                start += len(strip)
+            canvas.fill(pieces, area.colour, area.label)
+        rows = np.arange(shown, height)
         depth = camera.focal_px * camera.eye_y_m / np.maximum(rows - camera.horizon_v, 0.5)
-        codes = np.minimum(depth * DEPTH_STEPS_PER_M, 4095).astype(np.uint16) << 4
-        canvas.ids[first_shown:] |= codes[:, None]
-        canvas.ids[first:first_shown] = depth_code(FAR_M) | TREE
-        canvas.frame[first:first_shown] = (74, 84, 80)
+        canvas.ids[shown:] |= depth_codes(depth)[:, None]
 
-    def _markings(self, canvas: Canvas, camera: Camera, crossings: Crossings) -> None:
-        edge, s = self.section.half_road_m, camera.s_m
-        white, yellow = (205.0, 208.0, 208.0), (84.0, 168.0, 192.0)
+    def _areas(self, canvas: Canvas, camera: Camera, crossings: Crossings) -> Iterator[_Area]:
+        """What is painted onto the grass, in order."""
+        section, s = self.section, camera.s_m
+        edge, outer = section.half_road_m, section.half_road_m + section.pavement_m + 1.2
+        along = s + 1.0 / _INVERSE_DEPTHS
+        shade = section.shaded_side if canvas.sunny else 0
+        roads = [(max(a, s + NEAR_M), min(b, s + FAR_M)) for a, b in crossings.side_roads if b > s + NEAR_M]
+        for side in (-1, 1):
+            dim = 0.5 if side == shade else 1.0
+            yield _Area([_strip(along, side * edge, side * outer)], times(section.paving, dim), PAVEMENT)
+        yield _Area([_strip(along, -edge, edge)], section.asphalt, ROAD)
+        sides = [_strip(np.array(road), side * (edge - 0.2), side * 70) for road in roads for side in (-1, 1)]
+        if sides:
+            yield _Area(sides, section.asphalt, ROAD)
+        if shade:
+            number = np.arange(int((s + 1.5) // _SHADOW_M), int((s + FAR_M) // _SHADOW_M))
+            eaves = np.clip(np.stack([number, number + 1], 1).ravel() * _SHADOW_M, s + 1.3, None)
+            reach = edge * (0.25 + 0.9 * np.abs(np.sin(number * 12.9898)))  # as uneven as the roofs
+            yield _Area(
+                [_strip(eaves, shade * edge, shade * (edge - np.repeat(reach, 2)))], times(section.asphalt, 0.52)
+            )
+        for side in (-1, 1):
+            spans = _free_spans(s + 1.2, s + 90, roads)
+            kerbs = [_strip(_even(s, a, b, 10), side * (edge - 0.02), side * (edge + 0.15)) for a, b in spans]
+            if kerbs:
+                yield _Area(kerbs, times(section.paving, 0.6 if side == shade else 1.22))
+        yield from self._markings(s, crossings, roads)
+
+    def _markings(self, s: float, crossings: Crossings, roads: list[tuple[float, float]]) -> Iterator[_Area]:
+        edge = self.section.half_road_m
         dashes = []
         for k in range(int(s // 6), int((s + 90) // 6)):
-            start, end = 6.0 * k, 6.0 * k + 3.4
+            start, end = max(s + 1.0, 6.0 * k), 6.0 * k + 3.4
             blocked = any(a - 1 < end and start < b + 1 for a, b in crossings.side_roads)
-            blocked |= any(abs(start + 1.7 - zebra) < 6 for zebra in crossings.zebras)
-            if end > s + 1.5 and not blocked:
-                dashes.append(_strip(camera, np.array([max(1.2, start - s), end - s]), -0.06, 0.06))
-        if dashes:
-            canvas.fill(dashes, white)
-        for a, b in _free_spans(s + 1.4, s + 70, crossings.side_roads):
-            z = 1.0 / np.linspace(1 / (a - s), 1 / (b - s), 14)
-            for side in (-1, 1):
-                lines = [_strip(camera, z, side * (edge - d), side * (edge - d - 0.09)) for d in (0.22, 0.42)]
-                canvas.fill(lines, yellow)
+            if end > start and not blocked and all(abs(6.0 * k + 1.7 - zebra) > 6 for zebra in crossings.zebras):
+                dashes.append(_strip(np.array([start, end]), -0.06, 0.06))
         for zebra in crossings.zebras:
-            z1, z2 = zebra - 1.6 - s, zebra + 1.6 - s
-            if z2 > 1.6 and z1 < 90:
-                z = np.array([max(z1, 1.2), z2])
-                bars = np.arange(-edge + 0.3, edge - 0.5, 1.1)
-                canvas.fill([_strip(camera, z, x, x + 0.55) for x in bars], white)
+            start, end = max(s + 1.0, zebra - 1.6), zebra + 1.6
+            if start < end < s + 90:
+                bars = np.arange(-edge + 0.3, edge - 0.5, 1.1).tolist()
+                dashes += [_strip(np.array([start, end]), x, x + 0.55) for x in bars]
+        if dashes:
+            yield _Area(dashes, _WHITE)
+        lines = [
+            _strip(_even(s, a, b, 12), side * (edge - d), side * (edge - d - 0.09))
+            for a, b in _free_spans(s + 1.2, s + 70, roads)
+            for side in (-1, 1)
+            for d in (0.22, 0.42)
+        ]
+        if lines:
+            yield _Area(lines, _YELLOW)
 
     def _multiply_texture(self, canvas: Canvas, camera: Camera) -> None:
         height, width = canvas.ids.shape
@@ -173,20 +206,28 @@ class Ground:
             slope = (z / camera.focal_px * per_m).astype(np.float32)
             map_u = slope[:, None] * columns + offset.astype(np.float32)[:, None]
             down = (((camera.s_m + z) % _PERIOD_M) * per_m).astype(np.float32)
-            map_v = np.broadcast_to(down[:, None], map_u.shape).copy()
-            grey = cv2.remap(texture, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+            map_v = np.empty_like(map_u)
+            map_v[:] = down[:, None]
+            grey = cv2.remap(texture, map_u, map_v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_WRAP)
             area = canvas.frame[above:below]
             cv2.multiply(area, cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dst=area, scale=1 / 128)
 
 
-def _strip(camera: Camera, z: Points, x1: float | Points, x2: float | Points) -> Points:
-    """Outline in pixels of the ground between lateral positions x1 and x2 along depths `z`."""
-    there = np.stack([np.broadcast_to(x1, z.shape), np.zeros_like(z), z], 1)
-    back = np.stack([np.broadcast_to(x2, z.shape), np.zeros_like(z), z], 1)[::-1]
-    return camera.project(np.concatenate([there, back]))
+def _strip(along: Points, x1: float | Points, x2: float | Points) -> Points:
+    """Outline of the ground between lateral positions x1 and x2, at positions `along` the road."""
+    count = len(along)
+    outline = np.zeros((2 * count, 3))
+    outline[:count, 0], outline[count:, 0] = x1, x2 if isinstance(x2, float | int) else x2[::-1]
+    outline[:count, 2], outline[count:, 2] = along, along[::-1]
+    return outline
 
 
-def _free_spans(start: float, end: float, blocked: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
+def _even(s: float, start: float, end: float, count: int) -> Points:
+    """Positions from start to end whose depths from `s` look evenly spaced."""
+    return s + 1.0 / np.linspace(1 / (start - s), 1 / (end - s), count)
+
+
+def _free_spans(start: float, end: float, blocked: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """The parts of start…end outside the blocked stretches."""
     spans, at = [], start
     for a, b in sorted(blocked):
@@ -196,10 +237,6 @@ def _free_spans(start: float, end: float, blocked: tuple[tuple[float, float], ..
     if at < end:
         spans.append((at, end))
     return [(a, b) for a, b in spans if b - a > 0.5]
-
-
-def _times(colour: Colour, factor: float) -> Colour:
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor
 
 
 def _ground_texture(rng: np.random.Generator, section: CrossSection) -> Labels:

@@ -1,15 +1,21 @@
-"""Walking pedestrians and cyclists, with legs and arms that swing."""
+"""Walking pedestrians and cyclists, with limbs that swing: for each person a cycle of poses, sketched once.
+
+Proportions are shares of the body height, after common drawing canons (head an eighth, hips at a half, knees at a quarter).
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from edgeseg.data.synthetic.camera import Camera
-from edgeseg.data.synthetic.canvas import Canvas, Colour, depth_code
-from edgeseg.data.synthetic.statics import BICYCLIST, PEDESTRIAN
+from edgeseg.data.synthetic.canvas import BICYCLIST, PEDESTRIAN, Colour
+from edgeseg.data.synthetic.figures import Model, Sketch, Vertex, disc, rectangle, times
+
+POSES = 24
+"""Poses of one cycle: a step is at most an eighth of a second apart at walking speed, a frame shows the nearest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,125 +31,103 @@ class Clothes:
     def pick(rng: np.random.Generator) -> Clothes:
         """Mostly dark and grey, now and then something bright."""
         bright = rng.random() < 0.25
-        coat = rng.uniform(10, 200, 3) if bright else rng.uniform(14, 70) * rng.uniform(0.8, 1.2, 3)
+        coat = rng.uniform(15, 170, 3) if bright else rng.uniform(14, 70) * rng.uniform(0.8, 1.2, 3)
         trousers = rng.uniform(14, 60) * np.array([1.2, 1.0, 0.9])
-        skin = rng.uniform(0.35, 1.0) * np.array([150.0, 175.0, 215.0])
+        skin = rng.uniform(0.35, 0.9) * np.array([150.0, 175.0, 215.0])
         hair = rng.uniform(12, 70) * np.array([0.6, 0.8, 1.0])
-        return Clothes(_bgr(coat), _bgr(trousers), _bgr(skin), _bgr(hair))
+        return Clothes(bgr(coat), bgr(trousers), bgr(skin), bgr(hair))
 
 
-def _bgr(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Colour:
+def bgr(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Colour:
+    """Three numbers as a colour."""
     blue, green, red = (float(value) for value in values)
     return blue, green, red
 
 
-@dataclass(frozen=True, slots=True)
-class Pedestrian:
-    """Someone walking; `facing` is the angle from the direction of the road, `phase` that of the step, in radians."""
+def pose_number(cycles: float) -> int:
+    """Time in cycles → number of the pose."""
+    return int(cycles * POSES) % POSES
 
-    near_m: float
-    x: float
+
+@dataclass(frozen=True, slots=True)
+class Walker:
+    """Someone on foot; `facing` is the angle from the direction of the road, in radians."""
+
     height_m: float
     facing: float
-    phase: float
     clothes: Clothes
-    bag: bool = False
+    bag: bool
 
-    @property
-    def far_m(self) -> float:
-        """The same as the near end."""
-        return self.near_m
 
-    def draw(self, canvas: Canvas, camera: Camera) -> None:
-        """Paint far limbs, trunk, near limbs, head. Proportions are in parts of the body height."""
-        z = self.near_m - camera.s_m
-        u, v, scale = camera.anchor(self.x, z)
-        code = depth_code(z) | PEDESTRIAN
-        unit = scale * self.height_m
-        across, along = math.cos(self.facing), math.sin(self.facing)
-        wear = self.clothes
+@lru_cache(maxsize=4096)
+def walking(who: Walker, pose: int) -> Model:
+    """The walker in one pose; origin on the ground between the feet."""
+    sketch, h = Sketch(), who.height_m
+    phase = 2 * math.pi * pose / POSES
+    across, along = math.cos(who.facing), math.sin(who.facing)
 
-        def at(x: float, y: float) -> tuple[float, float]:
-            return u + unit * x, v - unit * y
+    def at(x: float, y: float) -> Vertex:
+        return h * x, h * y, 0.0
 
-        for side in (-1.0, 1.0):
-            swing = math.sin(self.phase + (math.pi if side > 0 else 0.0))
-            lift = max(0.0, math.cos(self.phase + (math.pi if side > 0 else 0.0)))
-            hip = at(side * 0.05 * across, 0.48)
-            knee = at(side * 0.05 * across + 0.1 * swing * along + 0.03 * lift * along, 0.27 + 0.02 * lift)
-            foot_x = side * 0.05 * across + 0.2 * swing * along - 0.06 * lift * along
-            foot = at(foot_x, 0.025 + 0.07 * lift)
-            canvas.line(hip, knee, 0.085 * unit, wear.trousers, code)
-            canvas.line(knee, foot, 0.065 * unit, wear.trousers, code)
-            if unit > 30:
-                canvas.line(foot, at(foot_x + 0.05 * along, 0.02 + 0.07 * lift), 0.045 * unit, (18, 18, 20), code)
-        half = 0.07 + 0.05 * abs(across)
-        trunk = [at(-0.8 * half, 0.44), at(-half, 0.78), at(-0.6 * half, 0.84), at(0.6 * half, 0.84)]
-        trunk += [at(half, 0.78), at(0.8 * half, 0.44)]
-        canvas.fill([np.array(trunk)], wear.coat, code)
-        if unit > 20:
-            shade: Colour = (0.7 * wear.coat[0], 0.7 * wear.coat[1], 0.7 * wear.coat[2])
-            for side in (-1.0, 1.0):
-                swing = math.sin(self.phase + (0.0 if side > 0 else math.pi))
-                shoulder, elbow = at(side * half, 0.79), at(side * (half + 0.02) + 0.08 * swing * along, 0.61)
-                hand = at(side * (half + 0.01) + 0.17 * swing * along, 0.47)
-                canvas.line(shoulder, elbow, 0.06 * unit, shade, code)
-                canvas.line(elbow, hand, 0.05 * unit, shade, code)
-                if self.bag and side > 0:
-                    box = [at(side * half, 0.5), at(side * (half + 0.12), 0.5)]
-                    box += [at(side * (half + 0.12), 0.34), at(side * half, 0.34)]
-                    canvas.fill([np.array(box)], (40, 50, 90), code)
-        canvas.ellipse(at(0.015 * along, 0.925), (0.055 * unit, 0.07 * unit), wear.skin, code)
-        if unit > 14:
-            canvas.ellipse(at(-0.012 * along, 0.95), (0.055 * unit, 0.05 * unit), wear.hair, code)
+    legs, shoes, arms = [], [], []
+    half = 0.075 + 0.045 * abs(across)
+    for side in (-1.0, 1.0):
+        swing, lift = side * math.sin(phase), max(0.0, side * math.cos(phase))
+        hip = side * 0.045 * across
+        foot = hip + (0.2 * swing - 0.05 * lift) * along
+        knee = hip + (0.1 * swing + 0.04 * lift) * along
+        legs.append([at(hip, 0.48), at(knee, 0.27 + 0.02 * lift), at(foot, 0.04 + 0.07 * lift)])
+        shoes.append([at(foot - 0.01 * along, 0.02 + 0.07 * lift), at(foot + 0.06 * along, 0.02 + 0.06 * lift)])
+        elbow = side * (half + 0.015) - 0.08 * swing * along
+        arms.append([at(side * (half - 0.01), 0.79), at(elbow, 0.62), at(elbow - 0.07 * swing * along, 0.48)])
+    wear = who.clothes
+    sketch.stroke(legs, 0.08 * h, wear.trousers, PEDESTRIAN)
+    sketch.stroke(shoes, 0.05 * h, (20, 20, 22), PEDESTRIAN, detail=16)
+    trunk = [(-0.85, 0.43), (-1.0, 0.76), (-0.55, 0.845), (0.55, 0.845), (1.0, 0.76), (0.85, 0.43)]
+    sketch.fill([at(half * x, y) for x, y in trunk], wear.coat, PEDESTRIAN)
+    shade = [(0.15, 0.43), (0.3, 0.8), (1.0, 0.76), (0.85, 0.43)]
+    sketch.fill([at(half * x, y) for x, y in shade], times(wear.coat, 0.75), detail=20)
+    sketch.stroke(arms, 0.055 * h, times(wear.coat, 0.82), PEDESTRIAN, detail=9)
+    if who.bag:
+        left, right = sorted((h * half, h * (half + 0.12)))
+        sketch.fill(rectangle(left, right, 0.33 * h, 0.5 * h), (40, 50, 80), PEDESTRIAN, detail=9)
+    sketch.fill(disc((0.012 * along * h, 0.925 * h), (0.052 * h, 0.07 * h), 10), wear.skin, PEDESTRIAN)
+    sketch.fill(disc((-0.012 * along * h, 0.95 * h), (0.052 * h, 0.048 * h), 10), wear.hair, PEDESTRIAN, detail=10)
+    return sketch.model()
 
 
 @dataclass(frozen=True, slots=True)
-class Cyclist:
-    """Someone on a bicycle, seen from behind or from the front; `phase` is the angle of the cranks."""
+class Rider:
+    """Someone on a bicycle, seen from behind or, `oncoming`, from the front."""
 
-    near_m: float
-    x: float
-    phase: float
     oncoming: bool
     clothes: Clothes
-    helmet: Colour | None
+    helmet: Colour
 
-    @property
-    def far_m(self) -> float:
-        """The same as the near end."""
-        return self.near_m
 
-    def draw(self, canvas: Canvas, camera: Camera) -> None:
-        """Paint wheels, legs, trunk, arms, head; metres."""
-        z = self.near_m - camera.s_m
-        u, v, scale = camera.anchor(self.x, z)
-        code = depth_code(z) | BICYCLIST
-        # The two wheels are a metre apart in depth: seen from the side of the road they part.
-        far_u, far_v, far_scale = camera.anchor(self.x, z + 1.0)
-        wear = self.clothes
-
-        def at(x: float, y: float) -> tuple[float, float]:
-            return u + scale * x, v - scale * y
-
-        middle = (u + far_u) / 2
-        frame = (middle, v - 0.55 * scale)
-        canvas.line((far_u, far_v), (far_u, far_v - 0.68 * far_scale), 0.06 * far_scale, (28, 28, 30), code)
-        canvas.line((far_u, far_v - 0.4 * far_scale), frame, 0.05 * scale, (60, 50, 120), code)
-        canvas.line(at(0, 0), at(0, 0.68), 0.07 * scale, (22, 22, 24), code)
-        canvas.line(at(0, 0.4), frame, 0.05 * scale, (60, 50, 120), code)
-        u = middle
-        canvas.line(at(-0.28, 1.02), at(0.28, 1.02), 0.045 * scale, (30, 30, 32), code)
-        for side in (-1.0, 1.0):
-            pedal = 0.3 + 0.16 * math.sin(self.phase + (math.pi if side > 0 else 0.0))
-            hip, knee, foot = at(side * 0.1, 0.95), at(side * 0.16, 0.36 + 0.75 * pedal), at(side * 0.1, pedal - 0.1)
-            canvas.line(hip, knee, 0.16 * scale, wear.trousers, code)
-            canvas.line(knee, foot, 0.12 * scale, wear.trousers, code)
-        trunk = [at(-0.17, 0.9), at(-0.23, 1.38), at(-0.12, 1.48), at(0.12, 1.48), at(0.23, 1.38), at(0.17, 0.9)]
-        canvas.fill([np.array(trunk)], wear.coat, code)
-        for side in (-1.0, 1.0):
-            canvas.line(at(side * 0.22, 1.38), at(side * 0.29, 1.05), 0.1 * scale, wear.coat, code)
-        canvas.ellipse(at(0, 1.6), (0.1 * scale, 0.13 * scale), wear.skin if self.oncoming else wear.hair, code)
-        canvas.ellipse(at(0, 1.66), (0.115 * scale, 0.09 * scale), self.helmet or wear.hair, code)
-        lamp: Colour = (240, 250, 255) if self.oncoming else (40, 40, 255)
-        canvas.light(*at(0, 0.75), 0.09 * scale, lamp)
+@lru_cache(maxsize=1024)
+def riding(who: Rider, pose: int) -> Model:
+    """The rider with the cranks in one pose; origin where the nearer wheel touches the ground, the other 1 m behind."""
+    sketch = Sketch()
+    phase = 2 * math.pi * pose / POSES
+    wear, frame = who.clothes, (60.0, 50.0, 110.0)
+    sketch.stroke([[(0, 0.02, 1.0), (0, 0.66, 1.0)]], 0.06, (26, 26, 28), BICYCLIST)
+    sketch.stroke([[(0, 0.4, 0.05), (0, 0.62, 0.4), (0, 0.4, 1.0)]], 0.06, frame, BICYCLIST)
+    sketch.stroke([[(0, 0.02, 0), (0, 0.66, 0)]], 0.07, (22, 22, 24), BICYCLIST)
+    sketch.stroke([[(-0.28, 1.02, 0.7), (0.28, 1.02, 0.7)]], 0.045, (30, 30, 32), BICYCLIST)
+    legs = []
+    for side in (-1.0, 1.0):
+        pedal = 0.3 + 0.16 * side * math.sin(phase)
+        legs.append([(side * 0.1, 0.95, 0.4), (side * 0.15, 0.4 + 0.7 * pedal, 0.45), (side * 0.1, pedal - 0.1, 0.45)])
+    sketch.stroke(legs, 0.14, wear.trousers, BICYCLIST)
+    trunk = [(-0.17, 0.88), (-0.22, 1.36), (-0.12, 1.47), (0.12, 1.47), (0.22, 1.36), (0.17, 0.88)]
+    sketch.fill([(x, y, 0.4) for x, y in trunk], wear.coat, BICYCLIST)
+    sketch.fill([(x, y, 0.4) for x, y in ((0.02, 0.88), (0.05, 1.42), (0.22, 1.36), (0.17, 0.88))],
+                times(wear.coat, 0.78), detail=20)  # fmt: skip
+    arms: list[list[Vertex]] = [[(side * 0.21, 1.37, 0.4), (side * 0.28, 1.04, 0.65)] for side in (-1.0, 1.0)]
+    sketch.stroke(arms, 0.1, times(wear.coat, 0.85), BICYCLIST)
+    face = wear.skin if who.oncoming else wear.hair
+    for centre, radii, colour in (((0, 1.6), (0.1, 0.13), face), ((0, 1.67), (0.115, 0.09), who.helmet)):
+        sketch.fill([(x, y, 0.4) for x, y, _ in disc(centre, radii, 10)], colour, BICYCLIST)
+    sketch.glow((0, 0.75, 0), 0.07, (230, 240, 255) if who.oncoming else (40, 40, 255))
+    return sketch.model()

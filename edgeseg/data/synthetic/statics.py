@@ -1,252 +1,169 @@
-"""What stands beside the road: buildings, walls, trees, poles, signs, traffic lights.
-
-Every object draws itself onto the canvas at a distance; `far_m` orders the painting, from far to near.
-"""
+"""Figures of what stands beside the road: houses' roofs and gables, posts, signs, traffic lights."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 
-from edgeseg.data.synthetic.camera import NEAR_M, Camera, Points
-from edgeseg.data.synthetic.canvas import Canvas, Colour, Texture, depth_code
-from edgeseg.labels import CAMVID
-
-SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(len(CAMVID))
-
-
-class Drawable(Protocol):
-    """A thing of the world that can be painted."""
-
-    @property
-    def far_m(self) -> float:
-        """Its farthest position along the road; farther things are painted first."""
-        ...
-
-    @property
-    def near_m(self) -> float:
-        """Its nearest position along the road."""
-        ...
-
-    def draw(self, canvas: Canvas, camera: Camera) -> None:
-        """Paint it, and its labels."""
-        ...
+from edgeseg.data.synthetic.canvas import BUILDING, POLE, SIGN, Colour
+from edgeseg.data.synthetic.figures import Model, Sketch, Vertex, disc, rectangle, times
 
 
 @dataclass(frozen=True, slots=True)
-class Wall:
-    """A fence, railing, hedge or garden wall along the road."""
+class House:
+    """Size in metres and colours of a house; `side` is −1 left of the road, 1 right of it."""
 
-    near_m: float
-    far_m: float
-    x: float
-    height_m: float
-    texture: Texture
-    texels_per_m: float
-    label: int
-
-    def draw(self, canvas: Canvas, camera: Camera) -> None:
-        """Paint it; the maker keeps it shorter than its texture."""
-        z1, z2 = max(self.near_m - camera.s_m, NEAR_M), self.far_m - camera.s_m
-        start = camera.s_m + z1 - self.near_m
-        texels = (start * self.texels_per_m, (self.far_m - self.near_m) * self.texels_per_m)
-        canvas.wall(camera, self.texture, self.x, (z1, z2), (0.0, self.height_m), self.label, texels)
-
-
-@dataclass(frozen=True, slots=True)
-class Building:
-    """A house: a textured front along the road, a gable towards the camera, a roof, chimneys."""
-
-    near_m: float
-    far_m: float
-    x: float
+    side: int
+    length_m: float
     height_m: float
     roof_m: float
+    """Height of the roof; 0 is flat."""
     depth_m: float
-    gable: Colour
+    wall: Colour
     roof: Colour
     chimneys: int
-    front: Callable[[float], Texture]
-    """Share of lit windows → the picture of its front."""
-
-    def draw(self, canvas: Canvas, camera: Camera) -> None:
-        """Paint roof, gable, then the front."""
-        z1, z2 = max(self.near_m - camera.s_m, NEAR_M), self.far_m - camera.s_m
-        code = depth_code(z1) | BUILDING
-        out = math.copysign(self.depth_m, self.x)
-        x, h, ridge = self.x, self.height_m, self.height_m + self.roof_m
-        middle, back = x + out / 2, x + out
-        if self.roof_m > 0:
-            for k in range(self.chimneys):
-                self._chimney(canvas, camera, middle, ridge, z1 + (k + 0.5) * (z2 - z1) / self.chimneys, code)
-            slope = np.array([(x, h, z1), (middle, ridge, z1), (middle, ridge, z2), (x, h, z2)])
-            canvas.fill([camera.project(slope)], self.roof, depth_code((z1 + z2) / 2) | BUILDING)
-        if self.near_m - camera.s_m > NEAR_M:
-            gable = np.array([(x, 0, z1), (x, h, z1), (middle, ridge, z1), (back, h, z1), (back, 0, z1)])
-            canvas.fill([camera.project(gable)], self.gable, code)
-        texture = self.front(canvas.lit_windows)
-        per_m = texture.colour[0][0].shape[1] / (self.far_m - self.near_m)
-        while z1 < z2:  # pieces, so that each has a tight frame and its own level of detail
-            end = min(z2, 2.2 * z1)
-            start = (camera.s_m + z1 - self.near_m) * per_m
-            texels = (start, start + (end - z1) * per_m)
-            canvas.wall(camera, texture, x, (z1, end), (0.0, h), BUILDING, texels)
-            z1 = end
-
-    @staticmethod
-    def _chimney(canvas: Canvas, camera: Camera, x: float, ridge: float, z: float, code: int) -> None:
-        corners = [
-            (x - 0.5, ridge - 1, z),
-            (x - 0.5, ridge + 1.1, z),
-            (x + 0.5, ridge + 1.1, z),
-            (x + 0.5, ridge - 1, z),
-        ]
-        canvas.fill([camera.project(np.array(corners))], (50, 62, 80), code)
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """A tree at (x, position), facing the camera."""
+def house_body(house: House, *, gable: bool) -> Model:
+    """Roof, chimneys and the gable towards the camera; the front is a `Wall`. Origin: the near corner of the front.
 
-    near_m: float
-    x: float
-    height_m: float
-    texture: Texture
-    mirrored: bool
-
-    @property
-    def far_m(self) -> float:
-        """The same as the near end."""
-        return self.near_m
-
-    def draw(self, canvas: Canvas, camera: Camera) -> None:
-        """Paint it."""
-        z = self.near_m - camera.s_m
-        u, v, scale = camera.anchor(self.x, z)
-        height = scale * self.height_m
-        half = 0.4 * height
-        canvas.sprite(self.texture, (u - half, v - height, u + half, v), depth_code(z) | TREE, mirrored=self.mirrored)
-
-
-@dataclass(frozen=True, slots=True)
-class Pole:
-    """A lamp post, mast or bollard; `arm_m` reaches over the road and carries a lamp."""
-
-    near_m: float
-    x: float
-    height_m: float
-    width_m: float
-    colour: Colour
-    arm_m: float = 0.0
-
-    @property
-    def far_m(self) -> float:
-        """The same as the near end."""
-        return self.near_m
-
-    def draw(self, canvas: Canvas, camera: Camera) -> None:
-        """Paint it."""
-        z = self.near_m - camera.s_m
-        u, v, scale = camera.anchor(self.x, z)
-        code = depth_code(z) | POLE
-        top = v - scale * self.height_m
-        lower, upper = max(1.0, scale * self.width_m) / 2, max(0.9, scale * self.width_m * 0.7) / 2
-        shaft = np.array([(u - lower, v), (u + lower, v), (u + upper, top), (u - upper, top)])
-        canvas.fill([shaft], self.colour, code)
-        if lower > 1.5:
-            lit = tuple(min(240.0, 1.5 * c + 12) for c in self.colour)
-            canvas.fill([shaft * [0.4, 1] + [0.6 * u - 0.35 * lower, 0]], lit)  # type: ignore[arg-type]
-        if self.arm_m:
-            end = u - math.copysign(scale * self.arm_m, self.x)
-            canvas.line((u, top), (end, top - 0.06 * abs(end - u)), 0.09 * scale, self.colour, code)
-            canvas.line(
-                (end, top - 0.06 * abs(end - u)), (end + 0.25 * (u - end), top), 0.16 * scale, (120, 122, 125), code
-            )
-            canvas.light(end, top, 0.35 * scale, (150, 215, 255))
+    Without `gable` where the house next door hides it.
+    """
+    sketch = Sketch()
+    height, ridge, length = house.height_m, house.height_m + house.roof_m, house.length_m
+    middle, back = house.side * house.depth_m / 2, house.side * house.depth_m
+    if house.roof_m > 0:
+        for k in range(house.chimneys):
+            z = (k + 0.5) * length / house.chimneys
+            sketch.fill(rectangle(middle - 0.5, middle + 0.5, ridge - 1, ridge + 1.1, z), (50, 62, 80), BUILDING)
+        slope: list[Vertex] = [(0, height, 0), (middle, ridge, 0), (middle, ridge, length), (0, height, length)]
+        sketch.fill(slope, house.roof, BUILDING)
+        for part in (0.33, 0.67):  # courses of slates
+            x, y = part * middle, height + part * house.roof_m
+            sketch.stroke([[(x, y, 0), (x, y, length)]], 0.05, times(house.roof, 0.82), detail=20)
+    if not gable:
+        return sketch.model()
+    outline: list[Vertex] = [(0, 0, 0), (0, height, 0), (middle, ridge, 0), (back, height, 0), (back, 0, 0)]
+    sketch.fill(outline, house.wall, BUILDING)
+    for storey in range(int(height // 2.9)):
+        window = rectangle(middle - 0.5, middle + 0.5, 1.0 + 2.8 * storey, 2.3 + 2.8 * storey)
+        sketch.fill(window, (64, 58, 54), detail=10)
+    return sketch.model()
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """A sign on a pole (or on a house front, `pole` False), facing the camera."""
-
-    near_m: float
-    x: float
-    centre_m: float
-    """Height of its centre above the ground."""
-    size_m: tuple[float, float]
-    shape: str
-    """round, triangle or board."""
-    colour: Colour
-    inner: Colour
-    pole: bool = True
-
-    @property
-    def far_m(self) -> float:
-        """The same as the near end."""
-        return self.near_m
-
-    def draw(self, canvas: Canvas, camera: Camera) -> None:
-        """Paint it."""
-        z = self.near_m - camera.s_m
-        u, v, scale = camera.anchor(self.x, z)
-        code = depth_code(z)
-        middle = v - scale * self.centre_m
-        half_w, half_h = scale * self.size_m[0] / 2, scale * self.size_m[1] / 2
-        if self.pole:
-            canvas.line((u, v), (u, middle), 0.08 * scale, (95, 98, 100), code | POLE)
-        if self.shape == "round":
-            canvas.ellipse((u, middle), (half_w, half_h), self.colour, code | SIGN)
-            canvas.ellipse((u, middle), (0.72 * half_w, 0.72 * half_h), self.inner)
-            canvas.line((u - 0.3 * half_w, middle), (u + 0.3 * half_w, middle), 0.25 * half_h, (30, 30, 30))
-            return
-        outline = _TRIANGLE if self.shape == "triangle" else _BOARD
-        centre, radii = np.array([u, middle]), np.array([half_w, half_h])
-        canvas.fill([centre + outline * radii], self.colour, code | SIGN)
-        if self.shape == "triangle":
-            canvas.fill([centre + [0, 0.1 * half_h] + outline * radii * 0.62], self.inner)
-            canvas.line((u, middle - 0.2 * half_h), (u, middle + 0.4 * half_h), 0.15 * half_w, (25, 25, 25))
-        elif half_h > 3:
-            for row in (-0.5, 0.0, 0.5):
-                y = middle + row * half_h
-                canvas.line((u - 0.7 * half_w, y), (u + (0.6 - 0.5 * abs(row)) * half_w, y), 0.2 * half_h, self.inner)
+def post(height_m: float, width_m: float, colour: Colour) -> Model:
+    """A bollard or mast, with a lit edge."""
+    sketch = Sketch()
+    _shaft(sketch, height_m, width_m, colour)
+    return sketch.model()
 
 
-_TRIANGLE: Points = np.array([(-1.0, 0.87), (0.0, -0.87), (1.0, 0.87)])
-_BOARD: Points = np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
-_LAMPS: tuple[tuple[float, Colour, Colour], ...] = (
-    (-0.62, (40, 40, 255), (20, 20, 70)),
-    (0.0, (30, 180, 255), (15, 50, 70)),
-    (0.62, (190, 255, 90), (40, 60, 20)),
+def lamp_post(side: int, height_m: float, colour: Colour) -> Model:
+    """A street lamp whose arm reaches over the road."""
+    sketch = Sketch()
+    _shaft(sketch, height_m, 0.16, colour)
+    end = -side * 1.6
+    sketch.stroke([[(0, height_m - 0.05, 0), (end, height_m + 0.12, 0)]], 0.09, colour, POLE)
+    sketch.stroke([[(end, height_m + 0.12, 0), (0.6 * end, height_m + 0.08, 0)]], 0.2, (120, 122, 125), POLE)
+    sketch.glow((end, height_m, 0), 0.3, (150, 215, 255), street=True)
+    return sketch.model()
+
+
+def _shaft(sketch: Sketch, height_m: float, width_m: float, colour: Colour) -> None:
+    half, top = width_m / 2, 0.36 * width_m
+    sketch.fill([(-half, 0, 0), (-top, height_m, 0), (top, height_m, 0), (half, 0, 0)], colour, POLE)
+    lit: list[Vertex] = [(-0.7 * half, 0, 0), (-0.7 * top, height_m, 0), (-0.1 * top, height_m, 0), (-0.1 * half, 0, 0)]
+    sketch.fill(lit, times(colour, 1.5), detail=20)
+
+
+def belisha_beacon() -> Model:
+    """The orange ball on a striped pole at a zebra crossing."""
+    sketch = Sketch()
+    for k in range(6):
+        shade: Colour = (200, 200, 200) if k % 2 else (30, 30, 30)
+        sketch.fill(rectangle(-0.07, 0.07, 0.43 * k, 0.43 * (k + 1)), shade, POLE)
+    sketch.fill(disc((0, 2.76), (0.19, 0.19)), (30, 150, 235), SIGN)
+    sketch.glow((0, 2.76, 0), 0.25, (40, 160, 255), street=True)
+    return sketch.model()
+
+
+def sign(
+    shape: str, size_m: tuple[float, float], centre_m: float, colours: tuple[Colour, Colour], *, pole: bool
+) -> Model:
+    """A road sign or board facing the camera; `shape` is round, triangle or board, `centre_m` its height above ground."""
+    sketch = Sketch()
+    plate, symbol = colours
+    half_w, half_h = size_m[0] / 2, size_m[1] / 2
+    if pole:
+        sketch.stroke([[(0, 0, 0), (0, centre_m, 0)]], 0.08, (95, 98, 100), POLE)
+    if shape == "round":
+        sketch.fill(disc((0, centre_m), (half_w, half_h), 14), plate, SIGN)
+        sketch.fill(disc((0, centre_m), (0.72 * half_w, 0.72 * half_h)), symbol, detail=6)
+        bar = rectangle(-0.4 * half_w, 0.4 * half_w, centre_m - 0.12 * half_h, centre_m + 0.12 * half_h)
+        sketch.fill(bar, (30, 30, 30), detail=12)
+    elif shape == "triangle":
+        for grow, colour, label in ((1.0, plate, SIGN), (0.6, symbol, None)):
+            y = centre_m - 0.3 * half_h
+            corners: list[Vertex] = [(grow * half_w * a, y + grow * half_h * b, 0) for a, b in _TRIANGLE]
+            sketch.fill(corners, colour, label, detail=0.0 if label else 6.0)
+        sketch.fill(rectangle(-0.05, 0.05, centre_m - 0.4 * half_h, centre_m + 0.25 * half_h), (25, 25, 25), detail=12)
+    else:
+        sketch.fill(rectangle(-half_w, half_w, centre_m - half_h, centre_m + half_h), plate, SIGN)
+        for row, reach in ((0.5, 0.35), (0.0, 0.7), (-0.5, 0.5)):
+            y = centre_m + row * half_h
+            line = rectangle(-0.75 * half_w, reach * half_w, y - 0.1 * half_h, y + 0.1 * half_h)
+            sketch.fill(line, symbol, detail=9)
+    return sketch.model()
+
+
+_TRIANGLE = ((-1.0, -0.7), (0.0, 1.3), (1.0, -0.7))
+
+_LAMPS: tuple[tuple[Colour, Colour], ...] = (
+    ((40, 40, 255), (20, 20, 70)),
+    ((30, 180, 255), (15, 50, 70)),
+    ((190, 255, 90), (40, 60, 20)),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TrafficLight:
-    """A signal head on a pole; `lamp` 0 red, 1 amber, 2 green."""
+def traffic_light(burning: int) -> Model:
+    """A signal head on a pole; `burning` 0 red, 1 amber, 2 green."""
+    sketch = Sketch()
+    sketch.fill(rectangle(-0.06, 0.06, 0, 3.5), (38, 40, 42), POLE)
+    sketch.fill(rectangle(-0.24, 0.24, 2.35, 3.45), (18, 19, 20), SIGN)
+    for k, (bright, dark) in enumerate(_LAMPS):
+        centre = (0.0, 3.24 - 0.34 * k)
+        sketch.fill(disc(centre, (0.13, 0.13), 10), bright if k == burning else dark, detail=3)
+        if k == burning:
+            sketch.glow((*centre, 0.0), 0.2, bright)
+    return sketch.model()
 
-    near_m: float
-    x: float
-    lamp: int = field(default=0)
 
-    @property
-    def far_m(self) -> float:
-        """The same as the near end."""
-        return self.near_m
+def random_sign(rng: np.random.Generator) -> Model:
+    """A sign on a pole, as British streets have them."""
+    kind = rng.random()
+    if kind < 0.35:
+        return sign("round", (0.7, 0.7), 2.4, _ROUND if rng.random() < 0.6 else _BLUE, pole=True)
+    if kind < 0.6:
+        return sign("triangle", (0.9, 0.8), 2.4, _ROUND, pole=True)
+    size = (float(rng.uniform(0.5, 1.6)), float(rng.uniform(0.5, 1.4)))
+    return sign("board", size, 2.0 + size[1] / 2, board_colours(rng), pole=True)
 
-    def draw(self, canvas: Canvas, camera: Camera) -> None:
-        """Paint it."""
-        z = self.near_m - camera.s_m
-        u, v, scale = camera.anchor(self.x, z)
-        code = depth_code(z)
-        canvas.line((u, v), (u, v - 3.4 * scale), 0.12 * scale, (38, 40, 42), code | POLE)
-        middle, half_w, half_h = v - 2.9 * scale, 0.24 * scale, 0.55 * scale
-        canvas.fill([np.array([u, middle]) + _BOARD * [half_w, half_h]], (18, 19, 20), code | SIGN)
-        for k, (row, bright, dark) in enumerate(_LAMPS):
-            centre = (u, middle + row * half_h)
-            canvas.ellipse(centre, (0.55 * half_w, 0.24 * half_h), bright if k == self.lamp else dark)
-            if k == self.lamp:
-                canvas.light(*centre, 0.2 * scale, bright)
+
+def board_colours(rng: np.random.Generator) -> tuple[Colour, Colour]:
+    """Plate and lettering."""
+    return _BOARDS[int(rng.integers(len(_BOARDS)))]
+
+
+_ROUND: tuple[Colour, Colour] = ((40, 40, 180), (215, 215, 215))
+_BLUE: tuple[Colour, Colour] = ((150, 80, 20), (215, 215, 215))
+_BOARDS: tuple[tuple[Colour, Colour], ...] = (
+    ((60, 100, 30), (205, 205, 205)),
+    ((140, 70, 20), (205, 205, 205)),
+    ((40, 170, 190), (30, 30, 30)),
+    ((190, 190, 190), (40, 40, 40)),
+    ((40, 40, 150), (205, 205, 205)),
+    ((35, 35, 35), (190, 190, 190)),
+    ((70, 74, 78), (40, 42, 44)),  # the back of a sign
+    ((90, 60, 50), (180, 190, 190)),
+)

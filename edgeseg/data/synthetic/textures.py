@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.data.synthetic.canvas import Texture
+from edgeseg.data.synthetic.textured import Texture
 from edgeseg.types import Frame, Labels
 
 
@@ -104,7 +104,7 @@ def hedge(rng: np.random.Generator) -> Texture:
 
 
 def railing(rng: np.random.Generator) -> Texture:
-    """A pedestrian guard rail 4 m long: two rails, bars every 13 cm, posts every 2 m; 96×384 texels."""
+    """A pedestrian guard rail 8 m long: two rails, bars every 13 cm, posts every 2 m; 96×768 texels."""
     cover = np.zeros((96, 384), np.uint8)
     cover[:, ::12] = cover[:, 1::12] = cover[:, 2::12] = 235
     cover[4:10] = cover[82:88] = 255
@@ -112,16 +112,25 @@ def railing(rng: np.random.Generator) -> Texture:
     cover[90:][:, [i for i in range(384) if i % 192 > 6]] = 0
     shade = rng.uniform(60, 140) * np.array([1.0, 1.0, 0.97])
     colour = np.broadcast_to(shade, (96, 384, 3)) * (1 + 0.15 * smooth_noise(rng, (96, 384), 60))[..., None]
-    return premultiplied(colour, cover)
+    return premultiplied(np.tile(colour, (1, 2, 1)), np.tile(cover, (1, 2)))
 
 
 def planks(rng: np.random.Generator) -> Texture:
-    """A wooden fence 4 m long: boards of 12 cm; 96×384 texels."""
-    board = np.repeat(rng.uniform(0.75, 1.2, 32), 12)
+    """A wooden fence 8 m long: boards of 12 cm; 96×768 texels."""
+    board = np.repeat(rng.uniform(0.75, 1.2, 64), 12)
     board[::12] *= 0.5
-    grain = 1 + 0.15 * smooth_noise(rng, (96, 384), 90)
+    grain = 1 + 0.15 * smooth_noise(rng, (96, 768), 180)
     shade = np.array([58.0, 74.0, 92.0]) * rng.uniform(0.6, 1.1)
     return Texture.of(_bytes(shade * (board * grain)[..., None]))
+
+
+def garden_wall(rng: np.random.Generator) -> Texture:
+    """A brick wall 8 m long with a coping; 32×256 texels."""
+    brick = np.array([62.0, 80.0, 108.0]) * rng.uniform(0.7, 1.3)
+    tone = 1 + 0.12 * smooth_noise(rng, (32, 256), 12) + rng.normal(0, 0.09, (32, 256))
+    tone[::4] *= 0.85
+    tone[:4] *= 1.35
+    return Texture.of(_bytes(brick * tone[..., None]))
 
 
 def premultiplied(colour: NDArray[np.floating], cover: Labels) -> Texture:

@@ -7,28 +7,27 @@ from functools import lru_cache
 
 import numpy as np
 
-from edgeseg.data.synthetic.camera import Camera, Points
-from edgeseg.data.synthetic.canvas import Canvas, Colour, depth_code
-from edgeseg.data.synthetic.statics import CAR
+from edgeseg.data.synthetic.canvas import CAR, Colour
+from edgeseg.data.synthetic.figures import Model, Sketch, Vertex, times
 
 PAINTS: tuple[Colour, ...] = (
     (35, 35, 38),
     (60, 58, 56),
     (120, 120, 122),
-    (165, 165, 168),
+    (150, 150, 152),
     (205, 205, 208),
     (110, 60, 30),
     (70, 40, 22),
-    (30, 30, 130),
-    (25, 25, 80),
-    (50, 70, 40),
-    (150, 130, 95),
-    (40, 110, 150),
+    (30, 30, 120),
+    (25, 25, 75),
+    (48, 62, 40),
+    (140, 125, 100),
+    (60, 100, 125),
 )
-"""BGR; mostly greys, as on the street."""
+"""BGR; mostly greys and dark colours, as on the street."""
 
-_GLASS: Colour = (52, 46, 42)
-_GLASS_LIT: Colour = (118, 108, 100)
+_GLASS: Colour = (50, 46, 42)
+_SKY_IN_GLASS: Colour = (142, 134, 126)
 _RUBBER: Colour = (20, 20, 21)
 _HALF_EDGE = 0.12
 """Metres by which the roof is narrower than the waist, on each side."""
@@ -43,9 +42,11 @@ class Shape:
     waist: float
     roof: float
     body: tuple[tuple[float, float], ...]
+    """Rear: bottom, corner, shoulder; front: bonnet's foot, bonnet's end, nose, bottom."""
     cabin: tuple[tuple[float, float], ...]
     """Rear foot, rear top, front top, front foot."""
     wheels: tuple[float, float]
+    wheel_radius: float = 0.31
 
 
 SHAPES = {
@@ -65,188 +66,144 @@ SHAPES = {
         4.4, 0.92, 1.08, 1.75,
         ((0, 0.4), (0, 0.95), (0.08, 1.08), (3.15, 1.08), (4.25, 0.98), (4.4, 0.7), (4.4, 0.38)),
         ((0.06, 1.06), (0.35, 1.74), (2.3, 1.76), (3.2, 1.06)),
-        (0.8, 3.5),
+        (0.8, 3.5), 0.36,
     ),
     "van": Shape(
         4.9, 0.97, 1.25, 2.1,
-        ((0, 0.35), (0, 1.2), (0, 1.26), (4.0, 1.26), (4.7, 1.1), (4.9, 0.7), (4.9, 0.32)),
+        ((0, 0.35), (0, 1.2), (0.02, 1.26), (4.0, 1.26), (4.7, 1.1), (4.9, 0.7), (4.9, 0.32)),
         ((0.02, 1.2), (0.12, 2.1), (3.2, 2.12), (4.1, 1.2)),
-        (0.95, 3.95),
+        (0.95, 3.95), 0.34,
     ),
     "bus": Shape(
-        10.5, 1.25, 1.5, 3.1,
-        ((0, 0.4), (0, 1.5), (0, 1.5), (10.5, 1.5), (10.5, 1.3), (10.5, 0.9), (10.5, 0.4)),
-        ((0.0, 1.45), (0.1, 3.1), (10.4, 3.1), (10.5, 1.45)),
-        (2.2, 8.0),
+        10.5, 1.25, 1.4, 3.3,
+        ((0, 0.4), (0, 1.3), (0.02, 1.45), (10.4, 1.45), (10.48, 1.3), (10.5, 0.9), (10.5, 0.4)),
+        ((0.0, 1.4), (0.1, 3.3), (10.4, 3.3), (10.5, 1.4)),
+        (2.2, 8.0), 0.48,
     ),
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Vehicle:
-    """A vehicle from `near_m` on; `oncoming` ones show their front. `braking` lights the rear lamps."""
+@lru_cache(maxsize=512)
+def vehicle(name: str, paint: Colour, *, oncoming: bool, seen_from: int, lamps: bool, braking: bool = False) -> Model:
+    """A vehicle; its origin is the ground below the middle of the end towards the camera.
 
-    near_m: float
-    x: float
-    shape: str
-    paint: Colour
-    oncoming: bool
-    braking: bool = False
-    lamps: bool = True
-    """Whether its lights are on after dark: parked ones are dark."""
-
-    @property
-    def far_m(self) -> float:
-        """The end away from the camera."""
-        return self.near_m + SHAPES[self.shape].length
-
-    def draw(self, canvas: Canvas, camera: Camera) -> None:
-        """Paint shadow, flank, cabin, then the end towards the camera."""
-        mesh = _mesh(self.shape, self.oncoming)
-        z = self.near_m - camera.s_m
-        to_side = 1.0 if camera.eye_x_m - self.x - float(camera.lateral(np.array([max(z, 1.0)]))[0]) > 0 else -1.0
-        points = camera.project(mesh * [to_side, 1, 1] + [self.x, 0, z])
-        code = depth_code(max(z, 1.0)) | CAR
-        dull, dark, bright = (_scaled(self.paint, k) for k in (0.72, 0.45, 1.25))
-        part = _Parts(points)
-        canvas.fill([part("shadow")], (26, 26, 27))
-        canvas.fill([part("under")], (14, 14, 15), code)
-        canvas.fill([part("body side")], dull, code)
-        canvas.fill([part("cabin side")], dull, code)
-        canvas.fill([part("bonnet")], bright, code)
-        canvas.fill([part("cabin end")], dull, code)
-        size_px = camera.focal_px / max(z, 1.0)
-        canvas.fill([part("glass end")], _GLASS)
-        if size_px > 9:
-            canvas.fill([part("glass side 1"), part("glass side 2")], _GLASS)
-            canvas.fill([part("glint")], _GLASS_LIT)
-            canvas.fill([part("sill")], dark)
-        canvas.fill([part("tyre left"), part("tyre right")], _RUBBER, code)
-        if size_px > 9:
-            for name in ("wheel 1", "wheel 2"):
-                canvas.fill([part(name)], _RUBBER, code)
-                canvas.fill([part(name).mean(0) + 0.55 * (part(name) - part(name).mean(0))], (105, 105, 108))
-        canvas.fill([part("body end")], self.paint, code)
-        canvas.fill([part("bumper")], dark)
-        self._lamps(canvas, part, size_px)
-
-    def _lamps(self, canvas: Canvas, part: _Parts, size_px: float) -> None:
-        left, right = part("lamp left"), part("lamp right")
-        lit = self.lamps or self.braking
-        if self.oncoming:
-            colour: Colour = (255, 255, 255) if self.lamps else (190, 190, 190)
-        else:
-            colour = (60, 60, 255) if self.braking else (35, 30, 170)
-        canvas.fill([left, right], colour)
-        if size_px > 12:
-            canvas.fill([part("plate")], (205, 205, 205) if self.oncoming else (40, 180, 205))
-        if lit and size_px > 3:
-            glow: Colour = (230, 245, 255) if self.oncoming else (30, 30, 255 if self.braking else 190)
-            for lamp in (left, right):
-                centre = lamp.mean(0)
-                canvas.light(float(centre[0]), float(centre[1]), size_px * (0.3 if self.oncoming else 0.16), glow)
-
-
-def _scaled(colour: Colour, factor: float) -> Colour:
-    blue, green, red = (min(240.0, factor * channel) for channel in colour)
-    return blue, green, red
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """Named pieces of a projected mesh."""
-
-    points: Points
-
-    def __call__(self, name: str) -> Points:
-        return self.points[_SLICES[name]]
-
-
-_SIZES = {
-    "shadow": 4, "under": 4, "body side": 7, "cabin side": 4, "bonnet": 4, "cabin end": 4, "glass end": 4,
-    "glass side 1": 4, "glass side 2": 4, "glint": 4, "sill": 4, "tyre left": 4, "tyre right": 4, "wheel 1": 12,
-    "wheel 2": 12, "body end": 6, "bumper": 4, "lamp left": 4, "lamp right": 4, "plate": 4,
-}  # fmt: skip
-
-
-def _slices() -> dict[str, slice]:
-    slices, start = {}, 0
-    for name, size in _SIZES.items():
-        slices[name] = slice(start, start + size)
-        start += size
-    return slices
-
-
-_SLICES = _slices()
-
-
-@lru_cache(maxsize=32)
-def _mesh(name: str, oncoming: bool) -> Points:
-    """Vertices float (N, 3), x towards the side that the camera sees, z from the end towards the camera."""
+    `oncoming` ones show their front. `seen_from` is 1 where the camera is to the right of it and sees its right flank, −1 for
+    the left. `lamps` are on after dark.
+    """
     shape = SHAPES[name]
+    profile = _Profile(shape, oncoming, seen_from)
+    sketch = Sketch()
+    w, low = shape.half_width, shape.body[0][1]
+    dull, dark, bright = times(paint, 0.7), times(paint, 0.42), times(paint, 1.25)
+    shadow: list[Vertex] = [(a, 0, b) for a, b in ((-w, -0.2), (-w, shape.length), (w, shape.length), (w, -0.2))]
+    sketch.fill(shadow, (27, 27, 28), detail=5)
+    sketch.fill(profile.face(-w + 0.05, w - 0.05, 0.13, low + 0.1, 0.1), (14, 14, 15), CAR, detail=6)
+    sketch.fill([profile.side(z, y) for z, y in profile.body], dull, CAR)
+    sketch.fill([profile.side(z, y) for z, y in profile.cabin], dull, CAR)
+    sketch.fill([profile.side(z, y) for z, y in profile.lower_body()], dark, detail=10)
+    for start, stop in ((0.06, 0.47), (0.52, 0.93)) if name != "bus" else ((0.01, 0.24), (0.26, 0.49), (0.51, 0.97)):
+        sketch.fill(profile.pane(start, stop, 0.12, 0.88), _GLASS, detail=7)
+        sketch.fill(profile.pane(start, stop, 0.55, 0.88), times(_SKY_IN_GLASS, 0.7), detail=14)
+    for hub in profile.hubs:
+        for grow, colour in ((1.0, _RUBBER), (0.58, (108, 108, 110))):
+            sketch.fill(profile.wheel(hub, grow * shape.wheel_radius), colour, CAR if grow == 1 else None, detail=7)
+    for left in (-w + 0.04, w - 0.26):
+        sketch.fill(profile.face(left, left + 0.22, 0.0, low + 0.08, 0.25), _RUBBER, CAR, detail=6)
+    sketch.fill(profile.end(-1.0, 1.0, 0.0, 1.0), dull, CAR)
+    sketch.fill(profile.end(-0.86, 0.86, 0.12, 0.9), _GLASS)
+    sketch.fill(profile.end(-0.7, 0.2, 0.5, 0.84), _SKY_IN_GLASS, detail=9)
+    sketch.fill(profile.lid(), bright, CAR)
+    sketch.fill(profile.end_face(), paint, CAR)
+    sketch.fill(profile.face(-w + 0.02, w - 0.02, low + 0.03, low + 0.2), dark, detail=7)
+    _end_details(sketch, profile, name, lamps=lamps, braking=braking)
+    return sketch.model()
 
-    def flip(outline: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
-        return [(shape.length - z, y) for z, y in outline[::-1]] if oncoming else list(outline)
 
-    body, cabin = flip(shape.body), flip(shape.cabin)
-    length = shape.length
-    w, top_w = shape.half_width, shape.half_width - _HALF_EDGE
-    (z_foot, y_foot), (z_top, y_top), (z_top2, _), (z_foot2, _) = cabin
-    end_y, low = body[2][1] if not oncoming else body[1][1], body[0][1]
-    end_z = body[1][0] if oncoming else body[2][0]
+def _end_details(sketch: Sketch, profile: _Profile, name: str, *, lamps: bool, braking: bool) -> None:
+    w, low = profile.shape.half_width, profile.shape.body[0][1]
+    if profile.oncoming:
+        bottom, top, wide = 0.6, 0.74, 0.32
+        colour: Colour = (190, 190, 188)
+        sketch.fill(profile.face(-0.35, 0.35, bottom, top - 0.02), (22, 22, 23), detail=9)  # the grille
+        plate_y, plate = low + 0.2, (195.0, 195.0, 195.0)
+    else:
+        bottom, top, wide = (0.66, 0.9, 0.17) if name != "bus" else (0.8, 1.2, 0.2)
+        colour = (50, 50, 250) if braking else (38, 34, 150)
+        plate_y, plate = 0.6, (40.0, 160.0, 180.0)
+    for left in (-w + 0.04, w - 0.04 - wide):
+        lamp = profile.face(left, left + wide, bottom, top)
+        sketch.fill(lamp, colour, detail=5)
+        if lamps or braking:
+            glow: Colour = (215, 235, 255) if profile.oncoming else (25, 25, 255 if braking else 170)
+            sketch.glow((left + wide / 2, (bottom + top) / 2, 0), 0.16 if profile.oncoming else 0.12, glow)
+    sketch.fill(profile.face(-0.26, 0.26, plate_y, plate_y + 0.11), plate, detail=12)
 
-    def side(z: float, y: float) -> tuple[float, float, float]:
-        inset = _HALF_EDGE * np.clip((y - shape.waist) / (shape.roof - shape.waist), 0, 1)
-        return (w - inset, y, z)
 
-    def lerp(a: float, b: float, t: float) -> float:
-        return a + (b - a) * t
+class _Profile:
+    """The geometry of a shape, its end towards the camera at z = 0 and its visible flank at x = `flank` · half width."""
 
-    def pane(t1: float, t2: float) -> list[tuple[float, float, float]]:
-        low_y, high_y = lerp(y_foot, y_top, 0.14), lerp(y_foot, y_top, 0.86)
-        low_z = [lerp(lerp(z_foot, z_top, 0.14), lerp(z_foot2, z_top2, 0.14), t) for t in (t1, t2)]
-        high_z = [lerp(lerp(z_foot, z_top, 0.86), lerp(z_foot2, z_top2, 0.86), t) for t in (t1, t2)]
-        return [side(low_z[0], low_y), side(high_z[0], high_y), side(high_z[1], high_y), side(low_z[1], low_y)]
+    def __init__(self, shape: Shape, oncoming: bool, flank: int) -> None:
+        def turned(outline: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
+            return [(shape.length - z, y) for z, y in outline[::-1]] if oncoming else list(outline)
 
-    def face(x1: float, x2: float, y1: float, y2: float, z: float) -> list[tuple[float, float, float]]:
-        return [(x1, y1, z), (x1, y2, z), (x2, y2, z), (x2, y1, z)]
+        self.shape, self.oncoming, self.flank = shape, oncoming, flank
+        self.body, self.cabin = turned(shape.body), turned(shape.cabin)
+        self.hubs = [shape.length - z if oncoming else z for z in shape.wheels]
 
-    def end_glass(t: float) -> tuple[float, float]:
-        return lerp(y_foot, y_top, t), lerp(z_foot, z_top, t)
+    def side(self, z: float, y: float) -> Vertex:
+        """A point of the flank; above the waist it leans inwards."""
+        inset = _HALF_EDGE * min(1.0, max(0.0, (y - self.shape.waist) / (self.shape.roof - self.shape.waist)))
+        return self.flank * (self.shape.half_width - inset), y, z
 
-    (g1_y, g1_z), (g2_y, g2_z), (g3_y, g3_z) = end_glass(0.12), end_glass(0.88), end_glass(0.45)
-    wheel_r = 0.31 if name != "bus" else 0.48
-    spin = [(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 12, endpoint=False)]
-    hubs = [shape.length - z if oncoming else z for z in shape.wheels]
-    lamp_y = (0.62, 0.74) if oncoming else (0.68, 0.9)
-    lamp_w = 0.3 if oncoming else 0.17
-    pieces: dict[str, list[tuple[float, float, float]]] = {
-        "shadow": [(-w - 0.12, 0, -0.15), (w + 0.3, 0, -0.15), (w + 0.3, 0, length), (-w - 0.12, 0, length)],
-        "under": face(-w + 0.05, w - 0.05, 0.12, low + 0.1, 0.1),
-        "body side": [side(z, y) for z, y in body],
-        "cabin side": [side(z, y) for z, y in cabin],
-        "bonnet": [(-w, end_y, end_z), (w, end_y, end_z), (w - 0.02, y_foot, z_foot), (-w + 0.02, y_foot, z_foot)],
-        "cabin end": [(-w, y_foot, z_foot), (-top_w, y_top, z_top), (top_w, y_top, z_top), (w, y_foot, z_foot)],
-        "glass end": [
-            (-w + 0.12, g1_y, g1_z), (-top_w + 0.08, g2_y, g2_z), (top_w - 0.08, g2_y, g2_z), (w - 0.12, g1_y, g1_z),
-        ],
-        "glass side 1": pane(0.08, 0.47),
-        "glass side 2": pane(0.53, 0.9),
-        "glint": [
-            (-top_w + 0.14, g2_y, g2_z), (-0.1, g2_y, g2_z), (-0.35, g3_y, g3_z), (-w + 0.2, g3_y, g3_z),
-        ],
-        "sill": [(w, low, 0.5), (w, low + 0.13, 0.5), (w, low + 0.13, length - 0.4), (w, low, length - 0.4)],
-        "tyre left": face(-w + 0.05, -w + 0.27, 0.0, low + 0.08, 0.3),
-        "tyre right": face(w - 0.27, w - 0.05, 0.0, low + 0.08, 0.3),
-        "wheel 1": [(w + 0.01, wheel_r + wheel_r * y, hubs[0] + wheel_r * z) for z, y in spin],
-        "wheel 2": [(w + 0.01, wheel_r + wheel_r * y, hubs[1] + wheel_r * z) for z, y in spin],
-        "body end": [
-            (-w + 0.06, low, 0), (-w, low + 0.2, 0), (-w + 0.02, end_y, 0), (w - 0.02, end_y, 0), (w, low + 0.2, 0),
-            (w - 0.06, low, 0),
-        ],
-        "bumper": face(-w + 0.02, w - 0.02, low + 0.04, low + 0.2, 0),
-        "lamp left": face(-w + 0.04, -w + 0.04 + lamp_w, *lamp_y, 0),
-        "lamp right": face(w - 0.04 - lamp_w, w - 0.04, *lamp_y, 0),
-        "plate": face(-0.26, 0.26, low + 0.22, low + 0.33, 0) if oncoming else face(-0.26, 0.26, 0.6, 0.71, 0),
-    }  # fmt: skip
-    return np.array([vertex for part in _SIZES for vertex in pieces[part]])
+    def lower_body(self) -> list[tuple[float, float]]:
+        """The sill, between the bumpers."""
+        low = self.shape.body[0][1]
+        return [(0.3, low), (0.3, low + 0.14), (self.shape.length - 0.3, low + 0.14), (self.shape.length - 0.3, low)]
+
+    def pane(self, start: float, stop: float, bottom: float, top: float) -> list[Vertex]:
+        """Part of the cabin's side, as shares of its length and height."""
+        (z1, y1), (z2, y2), (z3, _), (z4, _) = self.cabin
+
+        def at(along: float, up: float) -> Vertex:
+            return self.side(_mix(_mix(z1, z4, along), _mix(z2, z3, along), up), _mix(y1, y2, up))
+
+        return [at(start, bottom), at(start, top), at(stop, top), at(stop, bottom)]
+
+    def end(self, left: float, right: float, bottom: float, top: float) -> list[Vertex]:
+        """Part of the cabin's end towards the camera, as shares of its half width (−1 … 1) and its height."""
+        (z1, y1), (z2, y2) = self.cabin[:2]
+        wide = self.shape.half_width
+
+        def at(across: float, up: float) -> Vertex:
+            return across * (wide - _HALF_EDGE * up), _mix(y1, y2, up), _mix(z1, z2, up)
+
+        return [at(left, bottom), at(left, top), at(right, top), at(right, bottom)]
+
+    def lid(self) -> list[Vertex]:
+        """Bonnet or boot: from the upper edge of the end to the foot of the glass."""
+        wide, (z1, y1), (z2, y2) = self.shape.half_width, self._edge(), self.cabin[0]
+        return [(-wide + 0.02, y1, z1), (-wide + 0.04, y2, z2), (wide - 0.04, y2, z2), (wide - 0.02, y1, z1)]
+
+    def end_face(self) -> list[Vertex]:
+        """The upright part of the body's end."""
+        wide, low, top = self.shape.half_width, self.shape.body[0][1], self._edge()[1]
+        half = [(wide - 0.06, low), (wide, low + 0.2), (wide - 0.02, top)]
+        return [(-x, y, 0.0) for x, y in half] + [(x, y, 0.0) for x, y in half[::-1]]
+
+    def _edge(self) -> tuple[float, float]:
+        return self.body[2]
+
+    def wheel(self, hub: float, radius: float) -> list[Vertex]:
+        """A wheel on the flank, a little proud of it."""
+        angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+        x, centre = self.flank * (self.shape.half_width + 0.01), self.shape.wheel_radius
+        return [(x, centre + radius * np.sin(a), hub + radius * np.cos(a)) for a in angles]
+
+    @staticmethod
+    def face(left: float, right: float, bottom: float, top: float, z: float = 0.0) -> list[Vertex]:
+        """An upright rectangle facing the camera."""
+        return [(left, bottom, z), (left, top, z), (right, top, z), (right, bottom, z)]
+
+
+def _mix(a: float, b: float, share: float) -> float:
+    return a + (b - a) * share

@@ -1,0 +1,185 @@
+"""Things that carry a picture: walls along the road, and trees that face the camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgeseg.data.synthetic.camera import FRACTION_BITS, NEAR_M, Camera, Pixels, Points
+from edgeseg.data.synthetic.canvas import FENCE, TREE, Canvas, Colour, depth_code, depth_codes
+from edgeseg.types import Frame, Labels
+
+_LEVELS = 6
+_PIECE_RATIO = 3.0
+"""A wall whose far end is more than this much farther than the near end is drawn in pieces, each with its own detail."""
+_UNSET = 0xFFFF
+"""An id that no pixel has: depth stops below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texture:
+    """A picture with half-size copies: level [i][j] is halved i times in height and j times in width.
+
+    Pictures are uint8 (h, w, 3) where solid; else (h, w, 4), colour premultiplied, then what shows through, 255 where empty.
+    """
+
+    levels: list[list[Frame]]
+    solid: bool
+    mean: Colour
+
+    @staticmethod
+    def of(colour: Frame, through: Labels | None = None) -> Texture:
+        """Build the half-size copies."""
+        blue, green, red = (float(channel) for channel in cv2.mean(colour)[:3])
+        picture = colour if through is None else np.dstack([colour, through])
+        levels: list[list[Any]] = []
+        for i in range(_LEVELS):
+            levels.append([picture if i == 0 else _halved(levels[-1][0], rows=True)])
+            for _ in range(1, _LEVELS):
+                levels[-1].append(_halved(levels[-1][-1], rows=False))
+        return Texture(levels, through is None, (blue, green, red))
+
+    def pick(self, rows_per_pixel: float, columns_per_pixel: float) -> Frame:
+        """The copy with about one texel a pixel."""
+        return self.levels[_level(rows_per_pixel)][_level(columns_per_pixel)]
+
+
+def _halved(image: Any, *, rows: bool) -> Any:
+    height, width = image.shape[:2]
+    size = (width, max(1, height // 2)) if rows else (max(1, width // 2), height)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _level(texels_per_pixel: float) -> int:
+    level = 0
+    while texels_per_pixel > 1.4 and level < _LEVELS - 1:
+        texels_per_pixel /= 2
+        level += 1
+    return level
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wall:
+    """A house front, fence, railing, hedge or garden wall along the road.
+
+    It is drawn as a plane between its ends: over its length the road's bend makes a difference of centimetres.
+    """
+
+    near_m: float
+    far_m: float
+    x: float
+    height_m: float
+    label: int
+    layer: int
+    texture: Callable[[Canvas], Texture]
+    """Its picture under the light of the canvas, as wide as the wall is long."""
+    vertices: Points = field(init=False, repr=False)
+    half_m: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vertices", self._corners(self.near_m, self.far_m))
+
+    def _corners(self, start: float, end: float) -> Points:
+        top = self.height_m
+        return np.array([(self.x, top, start), (self.x, top, end), (self.x, 0.0, end), (self.x, 0.0, start)])
+
+    def draw(self, canvas: Canvas, camera: Camera, pixels: Pixels) -> None:
+        """Paint it: textured, or in its mean colour where it is a few pixels."""
+        texture = self.texture(canvas)
+        near, far = max(self.near_m - camera.s_m, NEAR_M), self.far_m - camera.s_m
+        if abs(int(pixels[1, 0]) - int(pixels[0, 0])) >> FRACTION_BITS < 3 and texture.solid:
+            canvas.fill_convex(pixels, texture.mean, depth_code(near) | self.label)
+        elif far < _PIECE_RATIO * near:
+            self._piece(canvas, camera, texture, pixels, near, far)
+        else:
+            while near < far:
+                end = far if far < _PIECE_RATIO * near else 0.7 * _PIECE_RATIO * near
+                corners = camera.project(self._corners(camera.s_m + near, camera.s_m + end))
+                self._piece(canvas, camera, texture, corners, near, end)
+                near = end
+
+    def _piece(self, canvas: Canvas, camera: Camera, texture: Texture, pixels: Pixels, z1: float, z2: float) -> None:
+        """Depths z1 to z2; `pixels` are top near, top far, bottom far, bottom near."""
+        (u1, top1), (u2, top2), (_, bottom2), (_, bottom1) = corners = (pixels / (1 << FRACTION_BITS)).tolist()
+        if u1 == u2 or (u2 < u1) != (self.x > camera.eye_x_m):  # edge on, or seen from behind and hidden
+            return
+        height, width = canvas.ids.shape
+        left, right = max(0, int(min(u1, u2))), min(width, int(max(u1, u2)) + 2)
+        upper, lower = max(0, int(min(top1, top2))), min(height, int(max(bottom1, bottom2)) + 2)
+        if left >= right or upper >= lower:
+            return
+        full_h, full_w = texture.levels[0][0].shape[:2]
+        per_m = full_w / (self.far_m - self.near_m)
+        start = (z1 + camera.s_m - self.near_m) * per_m
+        end = start + (z2 - z1) * per_m
+        picture = texture.pick(full_h / max(1.0, bottom2 - top2), (end - start) / (abs(u2 - u1) + 1))
+        rows, shrink = picture.shape[0], picture.shape[1] / full_w
+        first, last = start * shrink - 0.5, end * shrink - 0.5
+        source = np.array([(first, -0.5), (last, -0.5), (last, rows - 0.5), (first, rows - 0.5)], np.float32)
+        target = np.array([(u - left, v - upper) for u, v in corners], np.float32)
+        matrix = cv2.getPerspectiveTransform(target, source)
+        size, mode = (right - left, lower - upper), cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        area = canvas.ids[upper:lower, left:right]
+        # Along the wall 1/z is linear in u.
+        inverse = 1 / z1 + (np.arange(left, right) - u1) * ((1 / z2 - 1 / z1) / (u2 - u1))
+        codes = depth_codes(1 / np.clip(inverse, 1 / z2, 1 / z1)) | np.uint16(self.label)
+        if texture.solid:
+            frame = canvas.frame[upper:lower, left:right]
+            cv2.warpPerspective(picture, matrix, size, dst=frame, flags=mode, borderMode=cv2.BORDER_TRANSPARENT)
+        else:
+            patch = cv2.warpPerspective(picture, matrix, size, flags=mode, borderValue=(0, 0, 0, 255))
+            # A railing's label covers what is seen between its bars, as CamVid's does; a hedge's has ragged edges.
+            canvas.blend(left, upper, patch, None if self.label == FENCE else codes)
+            if self.label != FENCE:
+                return
+        cv2.fillConvexPoly(canvas.ids, pixels, (_UNSET,), cv2.LINE_8, FRACTION_BITS)
+        np.copyto(area, codes, where=area == _UNSET)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tree:
+    """A tree at (x, position), facing the camera."""
+
+    near_m: float
+    x: float
+    height_m: float
+    texture: Texture
+    mirrored: bool
+    layer: int
+    half_m: float = field(init=False)
+    vertices: Points = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        rows, columns = self.texture.levels[0][0].shape[:2]
+        half = self.height_m * columns / rows / 2
+        object.__setattr__(self, "half_m", half)
+        corners = [(self.x - half, self.height_m, self.near_m), (self.x + half, 0.0, self.near_m)]
+        object.__setattr__(self, "vertices", np.array(corners))
+
+    @property
+    def far_m(self) -> float:
+        """The same as the near end."""
+        return self.near_m
+
+    def draw(self, canvas: Canvas, camera: Camera, pixels: Pixels) -> None:
+        """Paint it into the box of its two corners."""
+        (left, top), (right, bottom) = (pixels / (1 << FRACTION_BITS)).tolist()
+        height, width = canvas.ids.shape
+        u1, u2 = max(0, int(left)), min(width, int(right) + 1)
+        v1, v2 = max(0, int(top)), min(height, int(bottom) + 1)
+        if u1 >= u2 or v1 >= v2 or right - left < 1:
+            return
+        rows, columns = self.texture.levels[0][0].shape[:2]
+        picture = self.texture.pick(rows / (bottom - top), columns / (right - left))
+        scale_u, scale_v = picture.shape[1] / (right - left), picture.shape[0] / (bottom - top)
+        offset_u, offset_v = (u1 + 0.5 - left) * scale_u - 0.5, (v1 + 0.5 - top) * scale_v - 0.5
+        if self.mirrored:
+            scale_u, offset_u = -scale_u, picture.shape[1] - 1 - offset_u
+        matrix = np.array([[scale_u, 0, offset_u], [0, scale_v, offset_v]])
+        mode = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        patch = cv2.warpAffine(picture, matrix, (u2 - u1, v2 - v1), flags=mode, borderValue=(0, 0, 0, 255))
+        canvas.blend(u1, v1, patch, np.uint16(depth_code(self.near_m - camera.s_m) | TREE))
