@@ -6,8 +6,10 @@ Every random choice comes from one seed per sample and epoch, so that a run repe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -44,15 +46,42 @@ class AugmentConfig:
             raise ConfigError("brightness, contrast and saturation are relative ranges; they cannot be negative.")
 
 
+class Rescale(v2.Transform):
+    """Scales image and mask by one random factor of the size at which the frame fits into `size_hw`.
+
+    torchvision's own `ScaleJitter` takes height for width in its target size (360×480 frames came out 25 % too small),
+    and its masks are resized by "nearest", whose pixels lie half a pixel beside those of the image's half-pixel centres.
+    """
+
+    def __init__(self, size_hw: tuple[int, int], scale: tuple[float, float]) -> None:
+        super().__init__()
+        self._size_hw = size_hw
+        self._scale = scale
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """The size in pixels, the same for image and mask."""
+        height, width = flat_inputs[0].shape[-2:]
+        fitting = min(self._size_hw[0] / height, self._size_hw[1] / width)
+        factor = fitting * float(torch.empty(1).uniform_(*self._scale))
+        return {"size": (round(height * factor), round(width * factor))}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Image bilinearly, mask by the nearest pixel, both with half-pixel centres."""
+        if isinstance(inpt, tv_tensors.Mask):
+            ids = F.interpolate(inpt[None, None].float(), size=params["size"], mode="nearest-exact")[0, 0]
+            return tv_tensors.wrap(ids.to(inpt.dtype), like=inpt)
+        # No antialias: the deployed graph resizes without it, and a model should see in training what it will be fed.
+        return v2.functional.resize(inpt, list(params["size"]), antialias=False)
+
+
 class Augment:
     """Sample → (BGR uint8 (h, w, 3), labels int64 (h, w)), scaled, cropped, mirrored and tinted at random."""
 
     def __init__(self, config: AugmentConfig, size_hw: tuple[int, int], void: int) -> None:
         fill = {tv_tensors.Image: _PADDING_RGB, tv_tensors.Mask: void}
-        # No antialias: the deployed graph resizes without it, and a model should see in training what it will be fed.
         self._transform = v2.Compose(
             [
-                v2.ScaleJitter(size_hw, config.scale, antialias=False),
+                Rescale(size_hw, config.scale),
                 v2.RandomCrop(config.crop_hw, pad_if_needed=True, fill=fill),
                 v2.RandomHorizontalFlip(config.flip),
                 v2.ColorJitter(config.brightness, config.contrast, config.saturation),
@@ -64,7 +93,8 @@ class Augment:
         image = tv_tensors.Image(torch.from_numpy(sample.image_bgr).permute(2, 0, 1).flip(0))
         mask = tv_tensors.Mask(torch.from_numpy(sample.labels))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # Not torch.manual_seed, which also seeds a GPU's generator, and nothing here would put that back.
+            torch.default_generator.manual_seed(seed)
             image, mask = self._transform(image, mask)
         bgr = image.as_subclass(torch.Tensor).flip(0).permute(1, 2, 0).contiguous()
         return bgr, mask.as_subclass(torch.Tensor).long()
