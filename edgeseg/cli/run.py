@@ -1,0 +1,104 @@
+"""`edgeseg run`: segment a camera, video, folder or the synthetic drive, and measure how long it takes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeseg.cli.output import add_json_option, format_table, write_report
+
+if TYPE_CHECKING:
+    from edgeseg.runtime.segmenter import Segmenter
+    from edgeseg.video.stats import RunReport
+    from edgeseg.video.stream import StreamConfig
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    from edgeseg.video.overlay import MODES
+    from edgeseg.video.window import KEYS
+
+    parser.epilog = f"Keys in the window: {KEYS}."
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="camera number or /dev/video0; video; image, folder or glob; synthetic://drive?seed=7&scene=rain",
+    )
+    parser.add_argument(
+        "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder of the bundle; default: the default model's"
+    )
+    parser.add_argument("--headless", action="store_true", help="no window")
+    parser.add_argument("--max-frames", type=int, metavar="N", help="stop after N frames")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the painted pictures to a video, such as out.mkv"
+    )
+    parser.add_argument("--save-labels", type=Path, metavar="DIR", help="write each frame's class ids to DIR/NAME.png")
+    parser.add_argument(
+        "--alpha", type=float, default=0.45, help="weight of the colours, 0 to 1 (default: %(default)s)"
+    )
+    parser.add_argument("--classes", metavar="A,B", help="draw these classes only, such as road,pedestrian")
+    parser.add_argument("--overlay", default="blend", choices=MODES, help="how to draw (default: %(default)s)")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16"), help="the bundle's graph to run")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the runtime; default: its own choice")
+    add_json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run and print; returns 0, or 130 after a signal, when files and report are whole too."""
+    from edgeseg.cli.defaults import bundle_path
+    from edgeseg.runtime import load_segmenter
+    from edgeseg.video.sources import open_source
+    from edgeseg.video.stream import segment_stream
+
+    config = stream_config(args)
+    with open_source(args.source) as source:
+        model = bundle_path(args.bundle)
+        with load_segmenter(model, precision=args.precision, threads=args.threads) as segmenter:
+            report = segment_stream(source, segmenter, config)
+    return finish(args, report, model, segmenter)
+
+
+def finish(args: argparse.Namespace, report: RunReport, model: Path, segmenter: Segmenter) -> int:
+    """Print the report and write it where `--json` says. Returns the exit code, or raises what broke the source."""
+    from edgeseg.cli.main import INTERRUPTED
+    from edgeseg.doctor import machine_summary
+    from edgeseg.video.stats import Ended
+
+    print(format_report(report))
+    made_by = {"bundle": str(model), "backend": segmenter.backend, "precision": segmenter.precision}
+    write_report(args, {**report.to_dict(), **made_by, "machine": machine_summary()})
+    report.raise_if_failed()
+    return INTERRUPTED if report.ended is Ended.SIGNAL else 0
+
+
+def stream_config(args: argparse.Namespace) -> StreamConfig:
+    """The settings in `args`. That no window can be opened is said here, before the model is loaded."""
+    from edgeseg.video.opencv import opencv_build, require_window
+    from edgeseg.video.stream import StreamConfig
+
+    if not args.headless:
+        require_window(opencv_build())
+    return StreamConfig(
+        headless=args.headless,
+        max_frames=args.max_frames,
+        output=args.output,
+        save_labels=args.save_labels,
+        alpha=args.alpha,
+        classes=None if args.classes is None else tuple(name.strip() for name in args.classes.split(",")),
+        mode=args.overlay,
+    )
+
+
+def format_report(report: RunReport) -> str:
+    """The table of stages, and below it the frames and what there is to note."""
+    rows = [
+        [stage, *(f"{value:.1f} ms" for value in (times.p50, times.p95, times.p99))]
+        for stage, times in report.stages.items()
+    ]
+    frames = (
+        f"{report.frames} {'frame' if report.frames == 1 else 'frames'} in {report.elapsed_s:.1f} s: "
+        f"{report.fps:.1f} frames/s, "
+        f"{report.dropped} dropped, {report.failed} failed ({report.ended.value})"
+    )
+    return "\n".join([format_table(["stage", "p50", "p95", "p99"], rows), "", frames, *report.notes])

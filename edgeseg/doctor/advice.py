@@ -1,0 +1,54 @@
+"""Which commands will work on this machine, and what to install for those that will not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgeseg.video.opencv import GUI_INSTALL
+
+Facts = Mapping[str, Mapping[str, Any]]
+"""Part of the machine → its facts."""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What a command lacks here, and the line that brings it."""
+
+    missing: str
+    install: str
+
+
+def _workstation(facts: Facts) -> Obstacle | None:
+    missing = facts["workstation"]["missing"]
+    return Obstacle(", ".join(missing), "pip install 'edgeseg[train]'") if missing else None
+
+
+def _runtime(facts: Facts) -> Obstacle | None:
+    if facts["onnxruntime"]["providers"]:
+        return None
+    # PyPI's onnxruntime-gpu for aarch64 has no code for a Jetson's GPU.
+    gpu = facts["cuda"]["devices"] and not facts["jetson"]["model"]
+    return Obstacle("ONNX Runtime", f"pip install 'edgeseg[{'gpu' if gpu else 'cpu'}]'")
+
+
+def _window(facts: Facts) -> Obstacle | None:
+    if facts["opencv"]["gui"] is None:
+        return Obstacle("an OpenCV with windows", GUI_INSTALL)
+    if not facts["opencv"]["display"]:
+        return Obstacle("a display", "log in with ssh -X, or use --headless")
+    return _runtime(facts)
+
+
+COMMANDS: Mapping[str, Callable[[Facts], Obstacle | None]] = {
+    "train": _workstation,
+    "evaluate CHECKPOINT": _workstation,
+    "evaluate BUNDLE": _runtime,
+    "export": _workstation,
+    "parity": _workstation,
+    "verify": _runtime,
+    "run --headless": _runtime,
+    "run (in a window)": _window,
+}
+"""Command → what it lacks here, or `None`."""

@@ -1,0 +1,101 @@
+"""What every source is: frames in order, counted, each stamped by one clock."""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from edgeseg.errors import DataError
+from edgeseg.types import Frame
+
+_Self = TypeVar("_Self", bound="Source")
+
+Clock = Callable[[], float]
+"""Seconds since some fixed moment, never going back: `time.perf_counter`, or a test's own."""
+
+CAMERA = re.compile(r"\d+|/dev/video\d+")
+"""What names a camera: a number, or a V4L2 device file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRecord:
+    """One captured frame: BGR uint8 (H, W, 3), with its place and time in the stream."""
+
+    index: int
+    """Position among all captured frames from 0, also those that were dropped."""
+    frame_bgr: Frame
+    timestamp_s: float
+    """When it was captured, on the source's clock: a live frame's arrival, or the moment its decoding began."""
+    name: str
+    """What a file made from this frame is called, without suffix: the image's own name, or the index in six digits."""
+
+
+class Source(ABC):
+    """Frames from somewhere. A context manager, and an iterator over `FrameRecord`.
+
+    A subclass gives the next record in `_take`; counting and the end are kept here.
+    """
+
+    live = False
+    """Whether frames come by themselves and are lost when nobody takes them."""
+
+    def __init__(self, uri: str, clock: Clock = time.perf_counter, fps: float | None = None) -> None:
+        self.uri = uri
+        self.clock = clock
+        self.fps = fps
+        """Nominal frames per second, where the source knows."""
+        self.captured = 0
+        """Frames taken so far, usable or not."""
+        self.dropped = 0
+        """Captured frames that were replaced by newer ones before anybody took them."""
+        self.ended = False
+        self.files: tuple[Path, ...] = ()
+        """The files that are read, which no output may overwrite."""
+        self.notes: list[str] = []
+        """What a person should know about this stream, one line each."""
+
+    @abstractmethod
+    def _take(self) -> FrameRecord | None:
+        """The next record, `None` at the end; `DataError` for one unusable frame, after which the next can be taken."""
+
+    def read(self, timeout_s: float = 1.0) -> FrameRecord | None:  # noqa: ARG002 - only live sources wait
+        """The next frame; `None` when the source has `ended`, or when a live one gave nothing for `timeout_s`.
+
+        Raises `DataError` for one frame that cannot be used (reading may go on) and `SourceError` when the source
+        is broken for good.
+        """
+        if self.ended:
+            return None
+        try:
+            record = self._take()
+        except DataError:
+            self.captured += 1
+            raise
+        if record is None:
+            self.ended = True
+        else:
+            self.captured += 1
+        return record
+
+    def close(self) -> None:  # noqa: B027 - most sources hold nothing
+        """Give back what the source holds. Closing twice is harmless."""
+
+    def __iter__(self) -> Iterator[FrameRecord]:
+        while not self.ended:
+            record = self.read()
+            if record is not None:
+                yield record
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

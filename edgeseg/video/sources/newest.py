@@ -1,0 +1,102 @@
+"""A live source whose reader never waits for its user: the newest frame wins, and what it replaces is counted."""
+
+from __future__ import annotations
+
+import threading
+
+from edgeseg.errors import DataError
+from edgeseg.video.sources.base import FrameRecord, Source
+
+_JOIN_S = 2.0
+"""How long closing waits for a read in progress. One that hangs in a driver is left to its daemon thread."""
+
+
+class NewestFrame(Source):
+    """Reads `inner` on a thread of its own into a slot for one frame; `read` empties the slot.
+
+    Without it frames queue up in the driver, and a loop slower than the camera falls further behind with each.
+    """
+
+    live = True
+
+    def __init__(self, inner: Source) -> None:
+        super().__init__(inner.uri, inner.clock, inner.fps)
+        self.notes = inner.notes
+        self._inner = inner
+        self._slot: FrameRecord | DataError | None = None
+        self._failure: Exception | None = None
+        self._finished = False
+        self._closing = threading.Event()
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._pump, name="edgeseg-capture", daemon=True)
+
+    def read(self, timeout_s: float = 1.0) -> FrameRecord | None:
+        """The newest frame not yet taken, waited for at most `timeout_s`; see `Source.read`.
+
+        The first call starts the reader, so that nothing is dropped while the model is still being loaded.
+        """
+        if self.ended:
+            return None
+        if self._thread.ident is None:
+            self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._slot is not None or self._finished, timeout_s)
+            taken, self._slot = self._slot, None
+            if taken is None and self._finished:
+                self.ended = True
+                failure, self._failure = self._failure, None
+                if failure is not None:
+                    raise failure
+        if isinstance(taken, DataError):
+            raise taken
+        return taken
+
+    def close(self) -> None:
+        """Stop the reader. A frame that nobody took counts as dropped, so that the books are final."""
+        self._closing.set()
+        if self._thread.ident is not None:
+            self._thread.join(_JOIN_S)
+        with self._changed:
+            if self._slot is not None:
+                self._slot = None
+                self.dropped += 1
+            self.ended = True
+        if not self._thread.is_alive():
+            self._inner.close()
+
+    def _take(self) -> FrameRecord | None:
+        return self._inner.read()
+
+    def _pump(self) -> None:
+        try:
+            self._capture()
+        except Exception as error:  # also a defect: raised where the frame is read, not lost with the thread
+            self._finish(error)
+        else:
+            self._finish(None)
+        if self._closing.is_set():
+            self._inner.close()  # for a read that outlasted `close`
+
+    def _capture(self) -> None:
+        while not self._closing.is_set():
+            arrived: FrameRecord | DataError | None
+            try:
+                arrived = self._take()
+            except DataError as error:
+                arrived = error
+            if arrived is None:
+                if self._inner.ended:
+                    return
+                continue
+            with self._changed:
+                if self._closing.is_set():  # the books are final
+                    return
+                self.captured += 1
+                self.dropped += self._slot is not None
+                self._slot = arrived
+                self._changed.notify()
+
+    def _finish(self, failure: Exception | None) -> None:
+        with self._changed:
+            self._failure, self._finished = failure, True
+            self._changed.notify()

@@ -1,0 +1,120 @@
+"""How long the stages of the loop take, and the report at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from edgeseg.errors import SourceError
+
+STAGES = ("capture", "inference", "overlay", "output", "total")
+"""In the order of the loop. `total` is one frame from capture to output: the sum of what comes before it."""
+
+_PERCENTILES = (50, 95, 99)
+_KEPT = 1 << 16
+"""Latencies kept for each stage, the newest ones: 36 minutes at 30 frames/s, in half a megabyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Latencies in milliseconds by nearest rank: each is one that was measured, not an interpolation."""
+
+    p50: float
+    p95: float
+    p99: float
+
+    @staticmethod
+    def of(samples_ms: Sequence[float] | np.ndarray[Any, Any]) -> Percentiles:
+        """Of at least one sample."""
+        return Percentiles(*(float(value) for value in np.percentile(samples_ms, _PERCENTILES, method="inverted_cdf")))
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain data, rounded to microseconds."""
+        return {"p50": round(self.p50, 3), "p95": round(self.p95, 3), "p99": round(self.p99, 3)}
+
+
+class StageTimes:
+    """The newest latencies of one stage, in a ring of fixed size."""
+
+    def __init__(self) -> None:
+        self._ring = np.zeros(_KEPT, np.float64)
+        self._count = 0
+
+    def add(self, milliseconds: float) -> None:
+        """Note one latency."""
+        self._ring[self._count % _KEPT] = milliseconds
+        self._count += 1
+
+    def percentiles(self) -> Percentiles | None:
+        """Of what is kept; `None` while nothing is."""
+        return Percentiles.of(self._ring[: self._count]) if self._count else None
+
+
+class Ended(str, Enum):
+    """Why a run ended."""
+
+    SOURCE = "end of the source"
+    LIMIT = "limit of frames"
+    KEY = "key in the window"
+    SIGNAL = "signal"
+    BROKEN = "broken source"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run of the loop did. Every captured frame is processed, dropped or failed: checked at birth."""
+
+    source: str
+    captured: int
+    frames: int
+    """Frames segmented and written."""
+    dropped: int
+    """Frames of a live source that newer ones replaced."""
+    failed: int
+    """Frames that could not be decoded or segmented."""
+    elapsed_s: float
+    """From the start to the last frame's output, without pauses."""
+    stages: Mapping[str, Percentiles]
+    """Stage → latency. A stage that never ran is absent."""
+    ended: Ended
+    notes: tuple[str, ...] = ()
+    failure: SourceError | None = None
+    """What broke the source after it had given frames."""
+
+    def __post_init__(self) -> None:
+        if self.captured != self.frames + self.dropped + self.failed:
+            raise ValueError(
+                f"lost frames: {self.captured} captured, but {self.frames} processed, {self.dropped} dropped, "
+                f"{self.failed} failed"
+            )
+
+    @property
+    def fps(self) -> float:
+        """Processed frames per second of the whole run."""
+        return self.frames / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; `latency_ms` is the whole way of a frame, from capture to output."""
+        stages = {name: times.to_dict() for name, times in self.stages.items()}
+        return {
+            "source": self.source,
+            "captured": self.captured,
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "failed": self.failed,
+            "fps": round(self.fps, 2),
+            "elapsed_s": round(self.elapsed_s, 3),
+            "latency_ms": stages.get("total"),
+            "stages": stages,
+            "ended": self.ended.value,
+            "notes": list(self.notes),
+        }
+
+    def raise_if_failed(self) -> None:
+        """Raise what broke the source, if something did."""
+        if self.failure is not None:
+            raise self.failure
