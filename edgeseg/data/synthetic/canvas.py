@@ -36,7 +36,9 @@ def depth_code(z: float) -> int:
 
 def depth_codes(z: NDArray[np.floating]) -> NDArray[np.uint16]:
     """`depth_code` of an array."""
-    return np.asarray((np.minimum(z, _MAX_DEPTH_M) * 16).astype(np.uint16) << 4, np.uint16)
+    steps: NDArray[np.uint16] = (np.minimum(z, _MAX_DEPTH_M) * 16).astype(np.uint16)
+    steps <<= 4
+    return steps
 
 
 class Light(NamedTuple):

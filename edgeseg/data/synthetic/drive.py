@@ -130,7 +130,7 @@ class SyntheticDrive:
         districts = [self._town.district(number) for number in range(first, last + 1)]
         movers = list(self._traffic.at(time_s, camera))
         for district in districts:
-            if district.zebra is not None:
+            if district.zebra is not None and abs(district.zebra - s) < FAR_M:
                 movers += self._traffic.crossing(district.zebra, self._path.arrival(district.zebra), time_s)
         movers = [mover for mover in movers if mover.far_m > s + 1.5 * NEAR_M]
         seen: list[tuple[tuple[int, int, float], Drawable]] = [(painting_order(mover), mover) for mover in movers]
@@ -144,13 +144,11 @@ class SyntheticDrive:
 
 def _visible(bounds: NDArray[np.float64], camera: Camera) -> list[int]:
     """Which of the objects with these `District.bounds` may be in the picture."""
-    near, far, x, half = bounds.T
+    far, x, half, view = bounds.T
     depth = far - camera.s_m
     off_axis = np.abs(x - camera.eye_x_m + camera.lateral(depth)) - half
     reach = 0.53 * camera.size_hw[1] / camera.focal_px * depth
-    inside = (depth > 1.5 * NEAR_M) & (near < camera.s_m + FAR_M - 10) & (off_axis < reach)
-    # Small things are left out where they would be a pixel or two.
-    inside &= (half > 5) | (far - near > 3) | (depth < 115)
+    inside = (depth > 1.5 * NEAR_M) & (off_axis < reach) & (depth < view)
     found: list[int] = np.flatnonzero(inside).tolist()
     return found
 

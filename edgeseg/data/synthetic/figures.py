@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+import cv2
 import numpy as np
 
 from edgeseg.data.synthetic.camera import FRACTION_BITS, NEAR_M, Camera, Pixels, Points
@@ -22,6 +23,9 @@ _SLICE_M = 8.0
 What stands nearer to the middle of the street hides what stands farther out; so a wall is painted right if no piece of it
 reaches over a slice's border. Houses do, and count by their far end: nothing that they could hide is nearer than that.
 """
+
+_SMOOTH_PX_PER_M = 16.0
+"""Smaller figures are painted without antialiasing: at that size the lens hides the difference."""
 
 Vertex = tuple[float, float, float]
 """Metres: to the right, up, along the road, from the figure's own origin."""
@@ -72,14 +76,14 @@ def painting_order(thing: Drawable) -> tuple[int, int, float]:
 
 
 class Part(NamedTuple):
-    """One convex polygon, or (`width_m` > 0) one or more open lines of equal length."""
+    """One convex polygon, or several apart from each other, or (`width_m` > 0) open lines; all of equal length."""
 
     start: int
     stop: int
     colour: Colour
     label: int | None = None
     width_m: float = 0.0
-    lines: int = 1
+    pieces: int = 1
     detail: float = 0.0
     """Left out below this many pixels a metre."""
 
@@ -103,9 +107,16 @@ class Sketch:
 
     def fill(self, polygon: Sequence[Vertex], colour: Colour, label: int | None = None, *, detail: float = 0.0) -> None:
         """A convex polygon."""
+        self.fills([polygon], colour, label, detail=detail)
+
+    def fills(
+        self, polygons: Sequence[Sequence[Vertex]], colour: Colour, label: int | None = None, *, detail: float = 0.0
+    ) -> None:
+        """Convex polygons apart from each other, all with the same number of points."""
         start = len(self.points)
-        self.points += polygon
-        self.parts.append(Part(start, len(self.points), colour, label, detail=detail))
+        for polygon in polygons:
+            self.points += polygon
+        self.parts.append(Part(start, len(self.points), colour, label, 0.0, len(polygons), detail))
 
     def stroke(
         self,
@@ -161,15 +172,21 @@ class Figure:
         """Paint the parts in order."""
         z = max(self.near_m - camera.s_m, NEAR_M)
         scale, depth = camera.focal_px / z, depth_code(z)
-        for start, stop, colour, label, width_m, lines, detail in self.model.parts:
+        frame, ids, fill = canvas.frame, canvas.ids, cv2.fillConvexPoly
+        smooth = cv2.LINE_AA if scale > _SMOOTH_PX_PER_M else cv2.LINE_8
+        for start, stop, colour, label, width_m, pieces, detail in self.model.parts:
             if scale < detail:
                 continue
             code = None if label is None else depth | label
             if width_m:
-                pieces = pixels[start:stop].reshape(lines, -1, 2)
-                canvas.stroke(list(pieces), width_m * scale, colour, code)
+                canvas.stroke(list(pixels[start:stop].reshape(pieces, -1, 2)), width_m * scale, colour, code)
+            elif pieces > 1:
+                canvas.fill(list(pixels[start:stop].reshape(pieces, -1, 2)), colour, code)
             else:
-                canvas.fill_convex(pixels[start:stop], colour, code)
+                polygon = pixels[start:stop]
+                fill(frame, polygon, colour, smooth, FRACTION_BITS)
+                if code is not None:
+                    fill(ids, polygon, (code,), cv2.LINE_8, FRACTION_BITS)
         for at, radius_m, colour, street in self.model.glows:
             if canvas.street_lamps or not street:
                 u, v = (pixels[at] / (1 << FRACTION_BITS)).tolist()

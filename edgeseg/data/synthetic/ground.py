@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from edgeseg.data.synthetic.camera import FAR_M, NEAR_M, Camera, Points, to_fixed
 from edgeseg.data.synthetic.canvas import BUILDING, PAVEMENT, ROAD, SKY, TREE, Canvas, Colour, depth_code, depth_codes
@@ -29,7 +29,7 @@ _INVERSE_DEPTHS = np.linspace(1 / 1.6, 1 / FAR_M, 40)
 """Depths at which long outlines have their points: even in the picture."""
 _SHADOW_M = 7.0
 """Width of the houses that throw shadows onto the road."""
-_MIP_DEPTHS_M = (0.0, 9.0, 17.0, 32.0, 60.0)
+_MIP_DEPTHS_M = (0.0, 10.0, 20.0, 40.0)
 """From each of these depths on, the next half-size copy is about one texel a pixel."""
 
 
@@ -122,8 +122,8 @@ class Ground:
         horizon = min(height, max(0, int(np.ceil(camera.horizon_v + 1))))
         shown = min(height, max(0, int(np.ceil(camera.horizon_v + camera.focal_px * camera.eye_y_m / FAR_M))))
         canvas.ids[horizon:shown] = depth_code(FAR_M) | TREE
-        canvas.frame[horizon:shown] = _FAR_TREES
-        canvas.frame[shown:] = self.section.grass
+        cv2.rectangle(canvas.frame, (0, horizon), (canvas.ids.shape[1], height), _FAR_TREES, -1)
+        cv2.rectangle(canvas.frame, (0, shown), (canvas.ids.shape[1], height), self.section.grass, -1)
         canvas.ids[shown:] = TREE
         areas = list(self._areas(canvas, camera, crossings))
         pixels = camera.project(np.concatenate([strip for area in areas for strip in area.strips]))
@@ -145,25 +145,24 @@ class Ground:
         along = s + 1.0 / _INVERSE_DEPTHS
         shade = section.shaded_side if canvas.sunny else 0
         roads = [(max(a, s + NEAR_M), min(b, s + FAR_M)) for a, b in crossings.side_roads if b > s + NEAR_M]
-        for side in (-1, 1):
-            dim = 0.5 if side == shade else 1.0
-            yield _Area([_strip(along, side * edge, side * outer)], times(section.paving, dim), PAVEMENT)
-        yield _Area([_strip(along, -edge, edge)], section.asphalt, ROAD)
-        sides = [_strip(np.array(road), side * (edge - 0.2), side * 70) for road in roads for side in (-1, 1)]
+        for side, strip in zip((-1, 1), _strips(along, (-edge, edge), (-outer, outer)), strict=True):
+            yield _Area([strip], times(section.paving, 0.5 if side == shade else 1.0), PAVEMENT)
+        yield _Area(_strips(along, (-edge,), (edge,)), section.asphalt, ROAD)
+        sides = [strip for road in roads for strip in _strips(np.array(road), (edge - 0.2, 0.2 - edge), (70, -70))]
         if sides:
             yield _Area(sides, section.asphalt, ROAD)
         if shade:
             number = np.arange(int((s + 1.5) // _SHADOW_M), int((s + FAR_M) // _SHADOW_M))
             eaves = np.clip(np.stack([number, number + 1], 1).ravel() * _SHADOW_M, s + 1.3, None)
             reach = edge * (0.25 + 0.9 * np.abs(np.sin(number * 12.9898)))  # as uneven as the roofs
-            yield _Area(
-                [_strip(eaves, shade * edge, shade * (edge - np.repeat(reach, 2)))], times(section.asphalt, 0.52)
-            )
-        for side in (-1, 1):
-            spans = _free_spans(s + 1.2, s + 90, roads)
-            kerbs = [_strip(_even(s, a, b, 10), side * (edge - 0.02), side * (edge + 0.15)) for a, b in spans]
+            shadow = _strips(eaves, (shade * edge,), (shade * (edge - np.repeat(reach, 2)),))
+            yield _Area(shadow, times(section.asphalt, 0.52))
+        spans = _free_spans(s + 1.2, s + 90, roads)
+        left, right = edge - 0.02, edge + 0.15
+        kerbs = [_strips(_even(s, a, b, 10), (-left, left), (-right, right)) for a, b in spans]
+        for k, side in enumerate((-1, 1)):
             if kerbs:
-                yield _Area(kerbs, times(section.paving, 0.6 if side == shade else 1.22))
+                yield _Area([pair[k] for pair in kerbs], times(section.paving, 0.6 if side == shade else 1.22))
         yield from self._markings(s, crossings, roads)
 
     def _markings(self, s: float, crossings: Crossings, roads: list[tuple[float, float]]) -> Iterator[_Area]:
@@ -173,19 +172,19 @@ class Ground:
             start, end = max(s + 1.0, 6.0 * k), 6.0 * k + 3.4
             blocked = any(a - 1 < end and start < b + 1 for a, b in crossings.side_roads)
             if end > start and not blocked and all(abs(6.0 * k + 1.7 - zebra) > 6 for zebra in crossings.zebras):
-                dashes.append(_strip(np.array([start, end]), -0.06, 0.06))
+                dashes += _strips(np.array([start, end]), (-0.06,), (0.06,))
         for zebra in crossings.zebras:
             start, end = max(s + 1.0, zebra - 1.6), zebra + 1.6
             if start < end < s + 90:
-                bars = np.arange(-edge + 0.3, edge - 0.5, 1.1).tolist()
-                dashes += [_strip(np.array([start, end]), x, x + 0.55) for x in bars]
+                bars = np.arange(-edge + 0.3, edge - 0.5, 1.1)
+                dashes += _strips(np.array([start, end]), bars, bars + 0.55)
         if dashes:
             yield _Area(dashes, _WHITE)
+        inner = np.array([-1, -1, 1, 1]) * (edge - np.array([0.22, 0.42, 0.22, 0.42]))
         lines = [
-            _strip(_even(s, a, b, 12), side * (edge - d), side * (edge - d - 0.09))
+            strip
             for a, b in _free_spans(s + 1.2, s + 70, roads)
-            for side in (-1, 1)
-            for d in (0.22, 0.42)
+            for strip in _strips(_even(s, a, b, 12), inner, inner + 0.09)
         ]
         if lines:
             yield _Area(lines, _YELLOW)
@@ -213,13 +212,19 @@ class Ground:
             cv2.multiply(area, cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dst=area, scale=1 / 128)
 
 
-def _strip(along: Points, x1: float | Points, x2: float | Points) -> Points:
-    """Outline of the ground between lateral positions x1 and x2, at positions `along` the road."""
-    count = len(along)
-    outline = np.zeros((2 * count, 3))
-    outline[:count, 0], outline[count:, 0] = x1, x2 if isinstance(x2, float | int) else x2[::-1]
-    outline[:count, 2], outline[count:, 2] = along, along[::-1]
-    return outline
+def _strips(along: Points, x1: ArrayLike, x2: ArrayLike) -> list[Points]:
+    """Outlines of the ground between the lateral positions x1[k] and x2[k], at positions `along` the road.
+
+    Each x2[k] may be an array too, of one value for each position.
+    """
+    count, starts = len(along), np.asarray(x1, np.float64)
+    ends = np.asarray(x2, np.float64)
+    outline = np.zeros((len(starts), 2 * count, 3))
+    outline[:, :count, 0] = starts[:, None]
+    outline[:, count:, 0] = ends[:, ::-1] if ends.ndim == 2 else ends[:, None]
+    outline[:, :count, 2] = along
+    outline[:, count:, 2] = along[::-1]
+    return list(outline)
 
 
 def _even(s: float, start: float, end: float, count: int) -> Points:

@@ -79,7 +79,7 @@ class District:
     objects: tuple[tuple[tuple[int, int, float], Drawable], ...]
     """Each with its painting order."""
     bounds: NDArray[np.float64]
-    """Nearest and farthest position, x and half width of each object: float (N, 4)."""
+    """Of each object the far end, x, half width and the depth up to which it is drawn: float (N, 4)."""
     side_road: tuple[float, float] | None
     zebra: float | None
 
@@ -133,7 +133,7 @@ class Town:
             objects += [signal.at(side * (edge + 0.5), start - 1.5, PAVEMENT_SIDE) for side in (-1, 1)]
         if zebra is not None:
             objects += [belisha_beacon().at(side * (edge + 0.4), zebra, PAVEMENT_SIDE) for side in (-1, 1)]
-        bounds = np.array([(thing.near_m, thing.far_m, thing.x, thing.half_m) for thing in objects])
+        bounds = np.array([(thing.far_m, thing.x, thing.half_m, _view_m(thing)) for thing in objects])
         return District(tuple((painting_order(thing), thing) for thing in objects), bounds, side_road, zebra)
 
     def _houses(self, plot: _Plot) -> None:
@@ -241,6 +241,13 @@ class Town:
                 model = vehicle(shape, paint, oncoming=plot.side > 0, seen_from=-plot.side, lamps=False)
                 plot.objects.append(model.at(x, at, CARRIAGEWAY, length_m=SHAPES[shape].length))
             at += 6.2
+
+
+def _view_m(thing: Drawable) -> float:
+    """Depth from which on a thing is too small to show."""
+    if thing.layer == HOUSES:
+        return 140.0
+    return 110.0 if thing.far_m - thing.near_m > 3 else 90.0
 
 
 def _always(texture: Texture) -> partial[Texture]:

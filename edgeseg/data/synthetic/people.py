@@ -82,12 +82,12 @@ def walking(who: Walker, pose: int) -> Model:
         arms.append([at(side * (half - 0.01), 0.79), at(elbow, 0.62), at(elbow - 0.07 * swing * along, 0.48)])
     wear = who.clothes
     sketch.stroke(legs, 0.08 * h, wear.trousers, PEDESTRIAN)
-    sketch.stroke(shoes, 0.05 * h, (20, 20, 22), PEDESTRIAN, detail=16)
+    sketch.stroke(shoes, 0.05 * h, (20, 20, 22), PEDESTRIAN, detail=22)
     trunk = [(-0.85, 0.43), (-1.0, 0.76), (-0.55, 0.845), (0.55, 0.845), (1.0, 0.76), (0.85, 0.43)]
     sketch.fill([at(half * x, y) for x, y in trunk], wear.coat, PEDESTRIAN)
     shade = [(0.15, 0.43), (0.3, 0.8), (1.0, 0.76), (0.85, 0.43)]
-    sketch.fill([at(half * x, y) for x, y in shade], times(wear.coat, 0.75), detail=20)
-    sketch.stroke(arms, 0.055 * h, times(wear.coat, 0.82), PEDESTRIAN, detail=9)
+    sketch.fill([at(half * x, y) for x, y in shade], times(wear.coat, 0.75), detail=28)
+    sketch.stroke(arms, 0.055 * h, times(wear.coat, 0.82), PEDESTRIAN, detail=11)
     if who.bag:
         left, right = sorted((h * half, h * (half + 0.12)))
         sketch.fill(rectangle(left, right, 0.33 * h, 0.5 * h), (40, 50, 80), PEDESTRIAN, detail=9)
@@ -111,10 +111,10 @@ def riding(who: Rider, pose: int) -> Model:
     sketch = Sketch()
     phase = 2 * math.pi * pose / POSES
     wear, frame = who.clothes, (60.0, 50.0, 110.0)
-    sketch.stroke([[(0, 0.02, 1.0), (0, 0.66, 1.0)]], 0.06, (26, 26, 28), BICYCLIST)
-    sketch.stroke([[(0, 0.4, 0.05), (0, 0.62, 0.4), (0, 0.4, 1.0)]], 0.06, frame, BICYCLIST)
+    sketch.stroke([[(0, 0.02, 1.0), (0, 0.66, 1.0)]], 0.06, (26, 26, 28), BICYCLIST, detail=7)
+    sketch.stroke([[(0, 0.4, 0.05), (0, 0.62, 0.4), (0, 0.4, 1.0)]], 0.06, frame, BICYCLIST, detail=7)
     sketch.stroke([[(0, 0.02, 0), (0, 0.66, 0)]], 0.07, (22, 22, 24), BICYCLIST)
-    sketch.stroke([[(-0.28, 1.02, 0.7), (0.28, 1.02, 0.7)]], 0.045, (30, 30, 32), BICYCLIST)
+    sketch.stroke([[(-0.28, 1.02, 0.7), (0.28, 1.02, 0.7)]], 0.045, (30, 30, 32), BICYCLIST, detail=7)
     legs = []
     for side in (-1.0, 1.0):
         pedal = 0.3 + 0.16 * side * math.sin(phase)
@@ -125,7 +125,7 @@ def riding(who: Rider, pose: int) -> Model:
     sketch.fill([(x, y, 0.4) for x, y in ((0.02, 0.88), (0.05, 1.42), (0.22, 1.36), (0.17, 0.88))],
                 times(wear.coat, 0.78), detail=20)  # fmt: skip
     arms: list[list[Vertex]] = [[(side * 0.21, 1.37, 0.4), (side * 0.28, 1.04, 0.65)] for side in (-1.0, 1.0)]
-    sketch.stroke(arms, 0.1, times(wear.coat, 0.85), BICYCLIST)
+    sketch.stroke(arms, 0.1, times(wear.coat, 0.85), BICYCLIST, detail=7)
     face = wear.skin if who.oncoming else wear.hair
     for centre, radii, colour in (((0, 1.6), (0.1, 0.13), face), ((0, 1.67), (0.115, 0.09), who.helmet)):
         sketch.fill([(x, y, 0.4) for x, y, _ in disc(centre, radii, 10)], colour, BICYCLIST)

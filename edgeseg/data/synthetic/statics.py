@@ -36,19 +36,20 @@ def house_body(house: House, *, gable: bool) -> Model:
     if house.roof_m > 0:
         for k in range(house.chimneys):
             z = (k + 0.5) * length / house.chimneys
-            sketch.fill(rectangle(middle - 0.5, middle + 0.5, ridge - 1, ridge + 1.1, z), (50, 62, 80), BUILDING)
+            sketch.fill(
+                rectangle(middle - 0.5, middle + 0.5, ridge - 1, ridge + 1.1, z), (50, 62, 80), BUILDING, detail=5
+            )
         slope: list[Vertex] = [(0, height, 0), (middle, ridge, 0), (middle, ridge, length), (0, height, length)]
         sketch.fill(slope, house.roof, BUILDING)
-        for part in (0.33, 0.67):  # courses of slates
-            x, y = part * middle, height + part * house.roof_m
-            sketch.stroke([[(x, y, 0), (x, y, length)]], 0.05, times(house.roof, 0.82), detail=20)
+        rows = [(part * middle, height + part * house.roof_m) for part in (0.25, 0.5, 0.75)]  # courses of slates
+        sketch.stroke([[(x, y, 0), (x, y, length)] for x, y in rows], 0.05, times(house.roof, 0.82), detail=20)
     if not gable:
         return sketch.model()
     outline: list[Vertex] = [(0, 0, 0), (0, height, 0), (middle, ridge, 0), (back, height, 0), (back, 0, 0)]
     sketch.fill(outline, house.wall, BUILDING)
-    for storey in range(int(height // 2.9)):
-        window = rectangle(middle - 0.5, middle + 0.5, 1.0 + 2.8 * storey, 2.3 + 2.8 * storey)
-        sketch.fill(window, (64, 58, 54), detail=10)
+    storeys = range(int(height // 2.9))
+    windows = [rectangle(middle - 0.5, middle + 0.5, 1.0 + 2.8 * n, 2.3 + 2.8 * n) for n in storeys]
+    sketch.fills(windows, (64, 58, 54), detail=10)
     return sketch.model()
 
 
@@ -80,9 +81,8 @@ def _shaft(sketch: Sketch, height_m: float, width_m: float, colour: Colour) -> N
 def belisha_beacon() -> Model:
     """The orange ball on a striped pole at a zebra crossing."""
     sketch = Sketch()
-    for k in range(6):
-        shade: Colour = (200, 200, 200) if k % 2 else (30, 30, 30)
-        sketch.fill(rectangle(-0.07, 0.07, 0.43 * k, 0.43 * (k + 1)), shade, POLE)
+    sketch.fill(rectangle(-0.07, 0.07, 0, 2.6), (190, 190, 190), POLE)
+    sketch.fills([rectangle(-0.07, 0.07, 0.43 * k, 0.43 * (k + 1)) for k in (0, 2, 4)], (30, 30, 30), detail=6)
     sketch.fill(disc((0, 2.76), (0.19, 0.19)), (30, 150, 235), SIGN)
     sketch.glow((0, 2.76, 0), 0.25, (40, 160, 255), street=True)
     return sketch.model()
@@ -110,10 +110,11 @@ def sign(
         sketch.fill(rectangle(-0.05, 0.05, centre_m - 0.4 * half_h, centre_m + 0.25 * half_h), (25, 25, 25), detail=12)
     else:
         sketch.fill(rectangle(-half_w, half_w, centre_m - half_h, centre_m + half_h), plate, SIGN)
+        lines = []
         for row, reach in ((0.5, 0.35), (0.0, 0.7), (-0.5, 0.5)):
             y = centre_m + row * half_h
-            line = rectangle(-0.75 * half_w, reach * half_w, y - 0.1 * half_h, y + 0.1 * half_h)
-            sketch.fill(line, symbol, detail=9)
+            lines.append(rectangle(-0.75 * half_w, reach * half_w, y - 0.1 * half_h, y + 0.1 * half_h))
+        sketch.fills(lines, symbol, detail=9)
     return sketch.model()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeseg.data.synthetic.camera import FRACTION_BITS, NEAR_M, Camera, Pixels, Points
 from edgeseg.data.synthetic.canvas import FENCE, TREE, Canvas, Colour, depth_code, depth_codes
@@ -16,6 +17,10 @@ from edgeseg.types import Frame, Labels
 _LEVELS = 6
 _PIECE_RATIO = 3.0
 """A wall whose far end is more than this much farther than the near end is drawn in pieces, each with its own detail."""
+_FEW_PIXELS = 4
+"""A narrower wall, or see-through one of twice that, shows no more than its mean colour."""
+_FAR_WALL_M = 35.0
+"""Farther pieces have one depth."""
 _UNSET = 0xFFFF
 """An id that no pixel has: depth stops below it."""
 
@@ -91,7 +96,8 @@ class Wall:
         """Paint it: textured, or in its mean colour where it is a few pixels."""
         texture = self.texture(canvas)
         near, far = max(self.near_m - camera.s_m, NEAR_M), self.far_m - camera.s_m
-        if abs(int(pixels[1, 0]) - int(pixels[0, 0])) >> FRACTION_BITS < 3 and texture.solid:
+        wide = abs(int(pixels[1, 0]) - int(pixels[0, 0])) >> FRACTION_BITS
+        if wide < (_FEW_PIXELS if texture.solid else 2 * _FEW_PIXELS):
             canvas.fill_convex(pixels, texture.mean, depth_code(near) | self.label)
         elif far < _PIECE_RATIO * near:
             self._piece(canvas, camera, texture, pixels, near, far)
@@ -104,7 +110,7 @@ class Wall:
 
     def _piece(self, canvas: Canvas, camera: Camera, texture: Texture, pixels: Pixels, z1: float, z2: float) -> None:
         """Depths z1 to z2; `pixels` are top near, top far, bottom far, bottom near."""
-        (u1, top1), (u2, top2), (_, bottom2), (_, bottom1) = corners = (pixels / (1 << FRACTION_BITS)).tolist()
+        (u1, top1), (u2, top2), (_, bottom2), (_, bottom1) = (pixels / (1 << FRACTION_BITS)).tolist()
         if u1 == u2 or (u2 < u1) != (self.x > camera.eye_x_m):  # edge on, or seen from behind and hidden
             return
         height, width = canvas.ids.shape
@@ -114,19 +120,12 @@ class Wall:
             return
         full_h, full_w = texture.levels[0][0].shape[:2]
         per_m = full_w / (self.far_m - self.near_m)
-        start = (z1 + camera.s_m - self.near_m) * per_m
-        end = start + (z2 - z1) * per_m
-        picture = texture.pick(full_h / max(1.0, bottom2 - top2), (end - start) / (abs(u2 - u1) + 1))
-        rows, shrink = picture.shape[0], picture.shape[1] / full_w
-        first, last = start * shrink - 0.5, end * shrink - 0.5
-        source = np.array([(first, -0.5), (last, -0.5), (last, rows - 0.5), (first, rows - 0.5)], np.float32)
-        target = np.array([(u - left, v - upper) for u, v in corners], np.float32)
-        matrix = cv2.getPerspectiveTransform(target, source)
+        picture = texture.pick(full_h / max(1.0, bottom2 - top2), (z2 - z1) * per_m / (abs(u2 - u1) + 1))
+        slope = (1 / z2 - 1 / z1) / (u2 - u1)  # along a wall 1/z is linear in u
+        inverse = 1 / z1 + slope * (left - u1)  # at the left edge of the patch
+        matrix = self._homography(camera, picture, per_m * picture.shape[1] / full_w, (inverse, slope), upper)
         size, mode = (right - left, lower - upper), cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        area = canvas.ids[upper:lower, left:right]
-        # Along the wall 1/z is linear in u.
-        inverse = 1 / z1 + (np.arange(left, right) - u1) * ((1 / z2 - 1 / z1) / (u2 - u1))
-        codes = depth_codes(1 / np.clip(inverse, 1 / z2, 1 / z1)) | np.uint16(self.label)
+        codes = _depths(right - left, (inverse, slope), (z1, z2)) | np.uint16(self.label)
         if texture.solid:
             frame = canvas.frame[upper:lower, left:right]
             cv2.warpPerspective(picture, matrix, size, dst=frame, flags=mode, borderMode=cv2.BORDER_TRANSPARENT)
@@ -136,8 +135,41 @@ class Wall:
             canvas.blend(left, upper, patch, None if self.label == FENCE else codes)
             if self.label != FENCE:
                 return
+        area = canvas.ids[upper:lower, left:right]
         cv2.fillConvexPoly(canvas.ids, pixels, (_UNSET,), cv2.LINE_8, FRACTION_BITS)
         np.copyto(area, codes, where=area == _UNSET)
+
+    def _homography(
+        self, camera: Camera, picture: Frame, per_m: float, inverse: tuple[float, float], upper: int
+    ) -> NDArray[np.float64]:
+        """Patch pixel → texel, float (3, 3). With 1/z = p + q·u and y = eye − (v − horizon)·z/f, both times 1/z:
+
+        column = per_m · (z + camera − near end) − ½,   row = rows · (1 − y / height) − ½.
+        """
+        p, q = inverse
+        rows = picture.shape[0]
+        offset = per_m * (camera.s_m - self.near_m) - 0.5
+        shift = rows * (1 - camera.eye_y_m / self.height_m) - 0.5
+        down = rows / (self.height_m * camera.focal_px)
+        return np.array(
+            [
+                (offset * q, 0.0, per_m + offset * p),
+                (shift * q, down, shift * p + down * (upper - camera.horizon_v)),
+                (q, 0.0, p),
+            ]
+        )
+
+
+def _depths(count: int, inverse: tuple[float, float], z: tuple[float, float]) -> NDArray[np.uint16]:
+    """Depth codes of `count` columns of a wall, of which the first and the step are given as 1/z."""
+    if z[0] > _FAR_WALL_M:
+        return np.full(count, depth_code((z[0] + z[1]) / 2), np.uint16)
+    columns = np.arange(count, dtype=np.float32)
+    columns *= np.float32(inverse[1])
+    columns += np.float32(inverse[0])
+    np.maximum(columns, np.float32(1 / z[1]), out=columns)
+    np.minimum(columns, np.float32(1 / z[0]), out=columns)
+    return depth_codes(np.reciprocal(columns, out=columns))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

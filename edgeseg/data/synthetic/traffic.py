@@ -15,13 +15,15 @@ from typing import TypeAlias
 import numpy as np
 
 from edgeseg.data.synthetic.camera import Camera
+from edgeseg.data.synthetic.canvas import Colour
 from edgeseg.data.synthetic.figures import CARRIAGEWAY, PAVEMENT_SIDE, Figure
 from edgeseg.data.synthetic.ground import CrossSection
 from edgeseg.data.synthetic.people import Clothes, Rider, Walker, bgr, pose_number, riding, walking
 from edgeseg.data.synthetic.vehicles import PAINTS, SHAPES, vehicle
 
 VIEW_M = 110.0
-"""Movers farther than this are a few pixels and left out."""
+"""Cars farther than this are a few pixels and left out; people from `PEOPLE_VIEW_M` on."""
+PEOPLE_VIEW_M = 85.0
 _LEADER_S = 34.0
 """How long each car in our own lane is in sight."""
 _STRIDE_M = 1.45
@@ -42,6 +44,7 @@ class Stream:
     """About where it moves, for leaving out what is out of the picture."""
     make: Callable[[np.random.Generator], Mover | None]
     """Fills a slot, or leaves it empty."""
+    view_m: float = PEOPLE_VIEW_M
 
 
 class Traffic:
@@ -51,7 +54,7 @@ class Traffic:
         self._seed, self._section, self._ego_x = seed, section, ego_x_m
         cycle_x, walk_x = min(section.half_road_m - 0.6, 3.5), section.half_road_m + section.pavement_m / 2
         self._streams = [
-            Stream(1, 30.0, -10.5, -ego_x_m, self._oncoming_car),
+            Stream(1, 30.0, -10.5, -ego_x_m, self._oncoming_car, VIEW_M),
             Stream(2, 75.0, 4.6, -cycle_x, self._cyclist(-cycle_x)),
             Stream(3, 95.0, -4.9, cycle_x, self._cyclist(cycle_x)),
         ]
@@ -61,13 +64,14 @@ class Traffic:
             for way in (-1, 1)
         ]
         self._slots = lru_cache(maxsize=512)(self._fill)
+        self._leaders = lru_cache(maxsize=4)(self._pick_leader)
 
     def at(self, time_s: float, camera: Camera) -> Iterator[Figure]:
         """Movers in view at `time_s`."""
         for index, stream in enumerate(self._streams):
             moved = stream.speed_mps * time_s
             first = math.floor((camera.s_m - 6 - moved) / stream.spacing_m)
-            last = math.ceil((camera.s_m + VIEW_M - moved) / stream.spacing_m)
+            last = math.ceil((camera.s_m + stream.view_m - moved) / stream.spacing_m)
             for slot in range(first, last + 1):
                 jitter, mover = self._slots(index, slot)
                 position = slot * stream.spacing_m + moved + jitter
@@ -145,11 +149,16 @@ class Traffic:
         """Cars ahead in our lane: each comes into sight, is followed for a while, and gets away."""
         turn = math.floor(time_s / _LEADER_S)
         part = time_s / _LEADER_S - turn
-        rng = np.random.default_rng([self._seed, 23, turn])
-        paint = PAINTS[int(rng.integers(len(PAINTS)))]
-        shape = str(rng.choice(["hatchback", "saloon", "suv", "van", "bus"], p=[0.35, 0.25, 0.2, 0.12, 0.08]))
-        gap = float(rng.uniform(9, 20)) + 4 * VIEW_M * (part - 0.5) ** 2
-        if rng.random() < 0.75:
-            braking = 0.25 < part < 0.45
-            model = vehicle(shape, paint, oncoming=False, seen_from=1, lamps=True, braking=braking)
+        leader = self._leaders(turn)
+        if leader is not None:
+            shape, paint, closest = leader
+            model = vehicle(shape, paint, oncoming=False, seen_from=1, lamps=True, braking=0.25 < part < 0.45)
+            gap = closest + 4 * (VIEW_M - closest) * (part - 0.5) ** 2
             yield model.at(self._ego_x, ego_s_m + gap, CARRIAGEWAY, length_m=SHAPES[shape].length)
+
+    def _pick_leader(self, turn: int) -> tuple[str, Colour, float] | None:
+        rng = np.random.default_rng([self._seed, 23, turn])
+        if rng.random() < 0.25:
+            return None
+        shape = str(rng.choice(["hatchback", "saloon", "suv", "van", "bus"], p=[0.35, 0.25, 0.2, 0.12, 0.08]))
+        return shape, PAINTS[int(rng.integers(len(PAINTS)))], float(rng.uniform(9, 20))

@@ -101,18 +101,17 @@ def vehicle(name: str, paint: Colour, *, oncoming: bool, seen_from: int, lamps: 
     sketch.fill([profile.side(z, y) for z, y in profile.body], dull, CAR)
     sketch.fill([profile.side(z, y) for z, y in profile.cabin], dull, CAR)
     sketch.fill([profile.side(z, y) for z, y in profile.lower_body()], dark, detail=10)
-    for start, stop in ((0.06, 0.47), (0.52, 0.93)) if name != "bus" else ((0.01, 0.24), (0.26, 0.49), (0.51, 0.97)):
-        sketch.fill(profile.pane(start, stop, 0.12, 0.88), _GLASS, detail=7)
-        sketch.fill(profile.pane(start, stop, 0.55, 0.88), times(_SKY_IN_GLASS, 0.7), detail=14)
-    for hub in profile.hubs:
-        for grow, colour in ((1.0, _RUBBER), (0.58, (108, 108, 110))):
-            sketch.fill(profile.wheel(hub, grow * shape.wheel_radius), colour, CAR if grow == 1 else None, detail=7)
-    for left in (-w + 0.04, w - 0.26):
-        sketch.fill(profile.face(left, left + 0.22, 0.0, low + 0.08, 0.25), _RUBBER, CAR, detail=6)
+    windows = ((0.06, 0.47), (0.52, 0.93)) if name != "bus" else ((0.01, 0.24), (0.26, 0.49), (0.51, 0.97))
+    sketch.fills([profile.pane(*window, 0.12, 0.88) for window in windows], _GLASS, detail=7)
+    sketch.fills([profile.pane(*window, 0.55, 0.88) for window in windows], times(_SKY_IN_GLASS, 0.7), detail=14)
+    sketch.fills([profile.wheel(hub, shape.wheel_radius) for hub in profile.hubs], _RUBBER, CAR, detail=7)
+    sketch.fills([profile.wheel(hub, 0.58 * shape.wheel_radius) for hub in profile.hubs], (108, 108, 110), detail=10)
+    tyres = [profile.face(left, left + 0.22, 0.0, low + 0.08, 0.25) for left in (-w + 0.04, w - 0.26)]
+    sketch.fills(tyres, _RUBBER, CAR, detail=7)
     sketch.fill(profile.end(-1.0, 1.0, 0.0, 1.0), dull, CAR)
-    sketch.fill(profile.end(-0.86, 0.86, 0.12, 0.9), _GLASS)
+    sketch.fill(profile.end(-0.86, 0.86, 0.12, 0.9), _GLASS, detail=5)
     sketch.fill(profile.end(-0.7, 0.2, 0.5, 0.84), _SKY_IN_GLASS, detail=9)
-    sketch.fill(profile.lid(), bright, CAR)
+    sketch.fill(profile.lid(), bright, CAR, detail=5)
     sketch.fill(profile.end_face(), paint, CAR)
     sketch.fill(profile.face(-w + 0.02, w - 0.02, low + 0.03, low + 0.2), dark, detail=7)
     _end_details(sketch, profile, name, lamps=lamps, braking=braking)
@@ -130,9 +129,9 @@ def _end_details(sketch: Sketch, profile: _Profile, name: str, *, lamps: bool, b
         bottom, top, wide = (0.66, 0.9, 0.17) if name != "bus" else (0.8, 1.2, 0.2)
         colour = (50, 50, 250) if braking else (38, 34, 150)
         plate_y, plate = 0.6, (40.0, 160.0, 180.0)
-    for left in (-w + 0.04, w - 0.04 - wide):
-        lamp = profile.face(left, left + wide, bottom, top)
-        sketch.fill(lamp, colour, detail=5)
+    edges = (-w + 0.04, w - 0.04 - wide)
+    sketch.fills([profile.face(left, left + wide, bottom, top) for left in edges], colour, detail=5)
+    for left in edges:
         if lamps or braking:
             glow: Colour = (215, 235, 255) if profile.oncoming else (25, 25, 255 if braking else 170)
             sketch.glow((left + wide / 2, (bottom + top) / 2, 0), 0.16 if profile.oncoming else 0.12, glow)
