@@ -36,6 +36,8 @@ class Agreement:
     peak: float
     """Largest magnitude of a logit of the reference, to judge `max_abs` by."""
     argmax_agreement: float
+    by_frame: tuple[float, ...]
+    """The same for each frame."""
     border_agreement: float | None
     """Within 3 pixels of a class border of the reference."""
     image_border_agreement: float
@@ -60,6 +62,7 @@ class AgreementMeter:
         self._confusion = ConfusionMatrix(label_map)
         self._max_abs = self._sum_abs = self._peak = self._flip_margin = 0.0
         self._values = self._pixels = self._same = 0
+        self._by_frame: list[float] = []
         self._band = self._band_same = self._edge = self._edge_same = 0
 
     def update(self, reference: Logits, candidate: Logits) -> None:
@@ -75,6 +78,7 @@ class AgreementMeter:
         self._values += truth.size
         self._pixels += same.size
         self._same += int(same.sum())
+        self._by_frame.append(float(same.mean()))
         band = class_border(truth_ids)
         self._band += int(band.sum())
         self._band_same += int(same[band].sum())
@@ -96,6 +100,7 @@ class AgreementMeter:
             mean_abs=self._sum_abs / self._values,
             peak=self._peak,
             argmax_agreement=self._same / self._pixels,
+            by_frame=tuple(self._by_frame),
             border_agreement=self._band_same / self._band if self._band else None,
             image_border_agreement=self._edge_same / self._edge,
             flip_margin=self._flip_margin,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from onnx import ModelProto
 
 from edgeseg.bundle import Bundle, BundleWriter
+from edgeseg.bundle.writer import MAY_DIFFER_PPM
 from edgeseg.errors import ConfigError, GateError
 from edgeseg.files import write_bytes
 from edgeseg.graph.contract import OPSET
@@ -22,13 +25,16 @@ from edgeseg.graph.observe import peaks
 from edgeseg.graph.parity import ParityReport, measure_parity
 from edgeseg.graph.recipe import ExportConfig
 from edgeseg.graph.reference import torch_labels, torch_logits
+from edgeseg.runtime.ort import OrtSession
+from edgeseg.types import Labels
 
 if TYPE_CHECKING:
     from edgeseg.models.checkpoint import TrainedModel
 
 SUFFIX = ".edgeseg"
 GOLDEN_FRAMES = 4
-"""Of the frames that parity is measured on, so many go into the bundle."""
+"""So many of the compared frames go into the bundle: those on which all graphs agree best. A golden frame tests a
+device, frame by frame; one full of near ties would blame the device for what the precision does."""
 
 HEADROOM = 4.0
 """A tensor stays float32 if on the compared frames it comes within this factor of the largest float16: other frames may
@@ -104,16 +110,20 @@ def deliver(
         graphs,
         [scene.frame_bgr for scene in scenes],
         trained.label_map,
-        reference=lambda frame: torch_logits(exported.sealed, frame),
+        reference=partial(torch_logits, exported.sealed),
         frames_from=FRAMES_FROM,
     )
     if not parity.passed:
         return Delivery(parity, None, _keep(graphs, parity.failed_precisions, path))
+    golden = [(scene, torch_labels(exported.sealed, scene.frame_bgr)) for scene in _most_certain(scenes, parity)]
+    files = {precision: model.SerializeToString() for precision, model in graphs.items()}
+    for precision, file in files.items():
+        _replay(precision, file, golden)
     with writer:
-        for precision, model in graphs.items():
-            writer.add_graph(precision, model.SerializeToString(), opset=OPSET, params=_parameters(trained))
-        for scene in scenes[:GOLDEN_FRAMES]:
-            writer.add_golden(scene.name, scene.frame_bgr, torch_labels(exported.sealed, scene.frame_bgr))
+        for precision, file in files.items():
+            writer.add_graph(precision, file, opset=OPSET, params=_parameters(trained))
+        for scene, labels in golden:
+            writer.add_golden(scene.name, scene.frame_bgr, labels)
         record = parity.to_dict() | ({"fp16_conversion": half.to_dict()} if half else {})
         bundle = writer.finish(lineage=_lineage(trained), parity=record)
     return Delivery(parity, bundle, {})
@@ -123,6 +133,27 @@ def _half_graph(exported: ExportedGraph, scenes: list[NamedFrame], config: Expor
     highest = peaks(exported.model, [scene.frame_bgr for scene in scenes[:2]])
     too_large = {tensor for tensor, peak in highest.items() if not peak * HEADROOM <= MAX_HALF}
     return convert_to_fp16(exported.model, too_large=too_large, dynamic=config.dynamic)
+
+
+def _most_certain(scenes: Sequence[NamedFrame], parity: ParityReport) -> list[NamedFrame]:
+    """The scenes with the fewest pixels on which any two rungs differ, in their own order."""
+    worst = [min(shares) for shares in zip(*(pair.agreement.by_frame for pair in parity.pairs), strict=True)]
+    best = sorted(range(len(scenes)), key=lambda index: -worst[index])[:GOLDEN_FRAMES]
+    return [scenes[index] for index in sorted(best)]
+
+
+def _replay(precision: str, model: bytes, golden: Sequence[tuple[NamedFrame, Labels]]) -> None:
+    """Do what `edgeseg verify` will do on the device; raise `GateError` if it would fail even here."""
+    with OrtSession(model, name=f"the {precision} graph") as session:
+        for scene, labels in golden:
+            differing = int(np.count_nonzero(session.run(scene.frame_bgr[np.newaxis])[0] != labels))
+            may_differ = labels.size * MAY_DIFFER_PPM[precision] // 1_000_000
+            if differing > may_differ:
+                raise GateError(
+                    f"no bundle was written: on golden frame {scene.name} the {precision} graph gives {differing} of "
+                    f"{labels.size} pixels another class than PyTorch, {may_differ} may differ. If its logits agree, "
+                    "the frame's size is at fault: an odd one puts pixel centres exactly between two of the network's."
+                )
 
 
 def _keep(graphs: Mapping[str, ModelProto], precisions: tuple[str, ...], path: Path) -> dict[str, Path]:

@@ -19,6 +19,7 @@ from torch.export import Dim, ExportedProgram
 from edgeseg.errors import ConfigError, UnavailableError
 from edgeseg.graph.contract import FRAME, IMAGE, LABELS, LOGITS, OPSET
 from edgeseg.graph.lint import check_sealed
+from edgeseg.graph.passes.fold_batch_norm import fold_batch_norm
 from edgeseg.graph.recipe import MAX_SIDE, ExportConfig
 from edgeseg.models.sealed import Preprocess, SealedNetwork
 
@@ -91,6 +92,7 @@ def export_graph(trained: TrainedModel, config: ExportConfig) -> ExportedGraph:
         )
     renamed = _name_the_seams(model)
     _cast_first(model)
+    fold_batch_norm(model)
     _describe(model, trained)
     check_sealed(model, dynamic=config.dynamic)
     return ExportedGraph(model, sealed, translated.exported_program, renamed)
@@ -138,16 +140,28 @@ def _describe(model: ModelProto, trained: TrainedModel) -> None:
     """What a person sees who opens the file alone, and nothing about the machine it was written on."""
     for node in model.graph.node:
         _remove_metadata(node, _SOURCE_LINES)
-    # The exporter lists types of weights too; they say it themselves.
-    weights = {tensor.name for tensor in model.graph.initializer}
-    known = [value for value in model.graph.value_info if value.name not in weights]
+    # The exporter lists types of weights too; those say it themselves, or are gone.
+    written = {name for node in model.graph.node for name in node.output}
+    known = [value for value in model.graph.value_info if value.name in written]
     del model.graph.value_info[:]
     model.graph.value_info.extend(known)
+    _name_open_sizes(model)
     model.graph.name = trained.spec.name
     model.graph.doc_string = f"{FRAME}: uint8 (1, H, W, 3) BGR. {LABELS}: uint8 (1, H, W) class ids."
     onnx.helper.set_model_props(
         model, {"edgeseg.network": trained.spec.name, "edgeseg.classes": json.dumps(trained.label_map.names)}
     )
+
+
+def _name_open_sizes(model: ModelProto) -> None:
+    """Call an open height and width so; PyTorch numbers them."""
+    graph = model.graph
+    camera = graph.input[0].type.tensor_type.shape.dim
+    names = {camera[1].dim_param: "height", camera[2].dim_param: "width"}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.dim_param:
+                dimension.dim_param = names.get(dimension.dim_param, dimension.dim_param)
 
 
 def _remove_metadata(node: NodeProto, key: str) -> None:

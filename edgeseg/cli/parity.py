@@ -1,0 +1,152 @@
+"""`edgeseg parity`: does a bundle still compute what was trained, and if not, which layer differs first?"""
+
+from __future__ import annotations
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeseg.cli.output import add_json_option, format_table, write_report
+
+if TYPE_CHECKING:
+    from edgeseg.graph.locate import Divergence, LayerError
+    from edgeseg.graph.parity import Pair, ParityReport
+
+_DEFAULT_LIMIT = 20
+
+_RUNGS = {"torch-fp32": "PyTorch FP32", "onnx-fp32": "ONNX FP32", "onnx-fp16": "ONNX FP16"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    from edgeseg.data import FORMATS
+
+    parser.add_argument(
+        "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder of the bundle; default: the default model's"
+    )
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="what the bundle was exported from")
+    parser.add_argument("--data", metavar="DIR", help="compare on frames of a dataset; default: the synthetic drive")
+    parser.add_argument("--format", choices=FORMATS, help="dataset layout; default: recognised from the folder")
+    parser.add_argument("--split", default="val", help="split of the dataset (default: val)")
+    parser.add_argument(
+        "--limit", type=int, default=_DEFAULT_LIMIT, metavar="N", help="frames of the dataset (default: %(default)s)"
+    )
+    parser.add_argument("--locate", action="store_true", help="find the first layer that differs")
+    add_json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print; a gate that fails ends in `GateError`, after the table."""
+    from edgeseg.cli.defaults import bundle_path
+    from edgeseg.lazy import require
+
+    require("onnx", extra="train")
+
+    from edgeseg.bundle import Bundle
+    from edgeseg.data import detect_format, open_dataset
+    from edgeseg.graph import recheck
+    from edgeseg.graph.frames import FRAMES_FROM, road_scenes
+
+    bundle = Bundle.open(bundle_path(args.bundle))
+    trained = recheck.trained_model(bundle, args.checkpoint) if find_spec("torch") else None
+    if args.data is None:
+        scenes = road_scenes(bundle.contract.camera_hw, bundle.contract.network_hw)
+        frames, frames_from = [scene.frame_bgr for scene in scenes], FRAMES_FROM
+    else:
+        dataset = open_dataset(args.format or detect_format(args.data), args.data, args.split)
+        frames, frames_from = recheck.dataset_frames(dataset, args.limit, bundle.contract.camera_hw), dataset.name
+    report = recheck.recheck(bundle, frames, frames_from=frames_from, trained=trained)
+    print(f"{bundle.path}\n\n{format_parity(report)}")
+    if trained is None:
+        print("\nPyTorch is not installed here, so the trained model itself was not compared, only FP32 with FP16.")
+    divergences = recheck.locate(bundle, frames[0], trained) if args.locate else []
+    for divergence in divergences:
+        print(f"\n{format_divergence(divergence)}")
+    located = {"located": [divergence.to_dict() for divergence in divergences]} if args.locate else {}
+    write_report(args, {"bundle": str(bundle.path), **report.to_dict(), **located})
+    report.raise_if_failed()
+    return 0
+
+
+def format_parity(report: ParityReport) -> str:
+    """Steps with their figures, IoU by class, and the verdict in a sentence."""
+    steps = [
+        [
+            f"{_RUNGS[pair.reference]} -> {_RUNGS[pair.candidate]}",
+            _percent(pair.agreement.argmax_agreement, 4),
+            _percent(pair.agreement.border_agreement, 4),
+            _percent(pair.agreement.image_border_agreement, 4),
+            f"{pair.agreement.max_abs:.1e}",
+            f"{pair.agreement.mean_abs:.1e}",
+            f">= {_percent(pair.gate, 2)}",
+            "ok" if pair.passed else "FAILED",
+        ]
+        for pair in report.pairs
+    ]
+    header = [
+        "% of same class",
+        "all",
+        "class borders",
+        "image edge",
+        "max error",
+        "mean error",
+        "gate",
+        "",
+    ]
+    whole_way = _from_the_start(report)
+    iou = [
+        [name, *(_percent(pair.agreement.iou[name], 3) for pair in whole_way)] for name in whole_way[0].agreement.iou
+    ]
+    truth = f"IoU %, {_RUNGS[whole_way[0].reference]} as truth"
+    classes = format_table([truth, *(_RUNGS[pair.candidate] for pair in whole_way)], iou)
+    return "\n\n".join((format_table(header, steps), classes, _verdict(report)))
+
+
+def format_divergence(divergence: Divergence) -> str:
+    """The first layer that differs, or where the difference grows most."""
+    title = (
+        f"{_RUNGS[divergence.reference]} -> {_RUNGS[divergence.candidate]}, {divergence.compared} tensors compared: "
+    )
+    if divergence.first is not None:
+        first = divergence.first
+        title += (
+            f"the first that differs is {first.tensor} of {first.layer} ({first.operator}). "
+            f"It is off by {first.error:.1e} of its largest value, its inputs are off by {first.incoming:.1e}."
+        )
+    else:
+        title += f"none is off by more than {divergence.limit:.0e} of its largest value. The error grows most here:"
+    rows = [_layer_row(layer) for layer in divergence.steepest]
+    return f"{title}\n\n{format_table(['layer', 'operator', 'tensor', 'error in', 'error out', 'growth'], rows)}"
+
+
+def _layer_row(layer: LayerError) -> list[str]:
+    figures = [f"{layer.incoming:.1e}", f"{layer.error:.1e}", f"{layer.growth:.3g} x"]
+    return [layer.layer, layer.operator, layer.tensor, *figures]
+
+
+def _verdict(report: ParityReport) -> str:
+    whole_way = _from_the_start(report)
+    agreement = whole_way[0].agreement
+    changed = " and ".join(
+        f"{round(pair.agreement.pixels * (1 - pair.agreement.argmax_agreement)):,} in {_RUNGS[pair.candidate]}"
+        for pair in whole_way
+    )
+    counted = (
+        f"Of {agreement.pixels:,} pixels ({agreement.frames} frames, {report.frames}), {changed} "
+        f"have another class than in {_RUNGS[whole_way[0].reference]}."
+    )
+    if report.passed:
+        return f"{counted}\nEvery step passed: what was exported is what was trained."
+    failed = [pair for pair in report.pairs if not pair.passed]
+    reasons = (f"{pair.reference} -> {pair.candidate} FAILED: {'; '.join(pair.problems)}." for pair in failed)
+    return "\n".join((counted, *reasons))
+
+
+def _from_the_start(report: ParityReport) -> list[Pair]:
+    """The pairs whose reference is the top of the ladder."""
+    return [pair for pair in report.pairs if pair.reference == report.pairs[0].reference]
+
+
+def _percent(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{100 * value:.{digits}f}"

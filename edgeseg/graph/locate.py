@@ -1,0 +1,149 @@
+"""Where two rungs of the parity ladder part: the first tensor, in the order of computation, that is off.
+
+PyTorch's exporter names a tensor of the graph after the node of the exported program that computes it, and the FP16
+pass keeps names. So tensors of the same name and shape are the same tensor, and can be compared one by one, which tells
+a broken layer from one that only receives what an earlier one broke.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto
+
+from edgeseg.graph.observe import Observer, inner_floats
+from edgeseg.graph.rounding import emulate_fp16
+from edgeseg.types import Frame
+
+MAX_ERROR = {"fp32": 1e-4, "fp16": 3e-2}
+"""Precision → error of a tensor, relative to its largest value, beyond which it counts as parted. Float32 stays below
+1e-5 through a hundred layers, float16 (11 bits) below 1e-2."""
+
+_NOISE = {"fp32": 2.0**-24, "fp16": 2.0**-11}
+"""Unit roundoff: growth of an error is measured from here on, so that exact inputs do not count as infinite growth."""
+
+_STEEPEST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """One tensor, and how far apart the two rungs are there."""
+
+    tensor: str
+    operator: str
+    layer: str
+    """The module of the network, as PyTorch names it."""
+    shape: tuple[int, ...]
+    error: float
+    """Largest difference over the largest value of the reference; infinite for NaN and overflow."""
+    incoming: float
+    """The same for the worst of its inputs."""
+    growth: float
+    """error / incoming, with incoming at least the unit roundoff."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; what is infinite is None."""
+        values = asdict(self)
+        return {
+            name: None if isinstance(value, float) and not np.isfinite(value) else value
+            for name, value in values.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """What a walk through the graph found."""
+
+    reference: str
+    candidate: str
+    limit: float
+    compared: int
+    """Number of tensors that both rungs have."""
+    first: LayerError | None
+    """The first beyond the limit; None if all stay below it."""
+    steepest: tuple[LayerError, ...]
+    """Where the error grows most, steepest first: the suspects when it creeps up."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        return {
+            "reference": self.reference,
+            "candidate": self.candidate,
+            "limit": self.limit,
+            "compared": self.compared,
+            "first": self.first.to_dict() if self.first else None,
+            "steepest": [layer.to_dict() for layer in self.steepest],
+        }
+
+
+def locate_fp16(fp32: ModelProto, fp16: ModelProto, frame_bgr: Frame) -> Divergence:
+    """Compare an FP32 graph with the FP16 graph made from it, as a GPU would compute it."""
+    emulated = emulate_fp16(fp16)
+    common = [name for name in inner_floats(fp32) if name in set(inner_floats(emulated))]
+    reference = Observer(fp32, common)(frame_bgr)
+    found = Observer(emulated, common)(frame_bgr)
+    errors = {name: relative_error(reference[name], found[name]) for name in common}
+    return divergence("onnx-fp32", "fp16", fp16, errors)
+
+
+def relative_error(reference: NDArray[Any], found: NDArray[Any]) -> float:
+    """Largest difference over the largest value of `reference`; infinite where `found` has a NaN or an infinity."""
+    truth = reference.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        difference = float(np.abs(found.astype(np.float32) - truth).max(initial=0))
+    if not np.isfinite(difference):
+        return float("inf")
+    return difference / max(float(np.abs(truth).max(initial=0)), 1e-12)
+
+
+def divergence(reference: str, precision: str, model: ModelProto, errors: Mapping[str, float]) -> Divergence:
+    """Judge the errors (tensor of `model` → relative error) in the order of computation."""
+    layers = list(_layers(model, errors, _NOISE[precision]))
+    limit = MAX_ERROR[precision]
+    return Divergence(
+        reference=reference,
+        candidate=f"onnx-{precision}",
+        limit=limit,
+        compared=len(errors),
+        first=next((layer for layer in layers if layer.error > limit), None),
+        steepest=tuple(sorted(layers, key=lambda layer: -layer.growth)[:_STEEPEST]),
+    )
+
+
+def _layers(model: ModelProto, errors: Mapping[str, float], noise: float) -> Iterator[LayerError]:
+    """The compared tensors in topological order, each with the error that came in."""
+    shapes = {
+        value.name: tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
+        for value in model.graph.value_info
+    }
+    # A tensor without a partner (a cast, or a layer that was folded away) passes on what its own inputs brought.
+    carried: dict[str, float] = {}
+    for node in model.graph.node:
+        if node.op_type == "ArgMax":
+            return  # what follows are class ids, which jump
+        incoming = max((carried.get(name, 0.0) for name in node.input), default=0.0)
+        for name in node.output:
+            carried[name] = errors.get(name, incoming)
+            if name in errors:
+                growth = errors[name] / max(incoming, noise)
+                shape = shapes.get(name, ())
+                yield LayerError(name, node.op_type, _layer(node), shape, errors[name], incoming, growth)
+
+
+def _layer(node: NodeProto) -> str:
+    """The module that a node comes from: that of its weights, else what the exporter noted."""
+    weights = [name for name in node.input[1:] if name.startswith("network.")]
+    if weights:
+        return str(weights[0]).removesuffix(".fp16").rpartition(".")[0].removeprefix("network.")
+    for entry in node.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes":
+            scopes: list[str] = ast.literal_eval(entry.value)
+            return (
+                scopes[-2].removeprefix("network.") if len(scopes) > 1 and scopes[-2] else "(sealed input and output)"
+            )
+    return "(unknown)"
