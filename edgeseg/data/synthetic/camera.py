@@ -1,9 +1,9 @@
 """The pinhole camera of one frame, in road coordinates.
 
-A world point is (x, y, s): x metres to the right of the centre line, y metres above the road, s metres along the road. Its
-depth z is s less the camera's own s. The road bends by a lateral offset that depends on z alone, so a plane of constant x
-is a wall that follows the road, and every image row below the horizon is one z. Both make drawing cheap without being less
-exact.
+A world point is (x, y, s): x metres to the right of the centre line, y metres above the road, s metres along the road.
+Its depth z is s less the camera's own s. The road bends by a lateral offset that depends on z alone, so a plane of
+constant x is a wall that follows the road, and every image row below the horizon is one z. Both make drawing cheap
+without being less exact.
 """
 
 from __future__ import annotations

@@ -56,9 +56,10 @@ def open_synthetic(root: str, split: str) -> SyntheticDataset:
         raise ConfigError(f"split {split!r} is unknown; a synthetic drive has: {', '.join(_SPLIT_OFFSETS)}.")
     options = dict(parse_qsl(str(root), keep_blank_values=True))
     unknown = [key for key in options if key not in _KEYS]
-    if unknown or (root and not options):
-        found = ", ".join(unknown) or repr(str(root))
-        raise ConfigError(f"synthetic drive: unknown {found}; known keys: {', '.join(_KEYS)} (seed=7&scene=rain).")
+    if unknown:
+        raise ConfigError(
+            f"synthetic drive: unknown {', '.join(unknown)}; known keys: {', '.join(_KEYS)} (seed=7&scene=rain)."
+        )
     height, _, width = options.get("size", "360x640").partition("x")
     frames, step = _whole("frames", options.get("frames", "100")), _whole("step", options.get("step", "15"))
     drive = SyntheticDrive(

@@ -89,7 +89,7 @@ class SyntheticDrive:
             stop = start + len(thing.vertices)
             thing.draw(canvas, camera, pixels[start:stop])
             start = stop
-        exposure = 1.0 + 0.16 * math.sin(time_s / 4.7 + self._shake[0]) + 0.08 * math.sin(time_s / 1.9)
+        exposure = 1.0 + 0.17 * math.sin(time_s / 4.7 + self._shake[0]) + 0.08 * math.sin(time_s / 1.9)
         picture = weather.develop(canvas, camera, exposure, np.random.default_rng([self.seed, 3, index]))
         return picture, canvas.labels()
 

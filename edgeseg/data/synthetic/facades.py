@@ -69,7 +69,7 @@ class _Painter:
     def lamp(self, share: float) -> Colour | None:
         """The colour of a lit window, or None if it is dark; above the emissive level, so that it shines at night."""
         on, warmth = self.lamps.random() < share, self.lamps.uniform(0, 1)
-        return (248 + 3 * warmth, 250 + 2 * warmth, 254) if on else None
+        return (245 + 3 * warmth, 248 + 2 * warmth, 251) if on else None
 
 
 def facade(seed: int, size_m: tuple[float, float], *, shop: bool, lit: float, shade: float) -> Texture:

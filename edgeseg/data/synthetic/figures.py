@@ -17,13 +17,12 @@ from edgeseg.data.synthetic.canvas import Canvas, Colour, Light, depth_code
 
 LAYERS = HOUSES, BOUNDARY, PAVEMENT_SIDE, KERB, CARRIAGEWAY = range(5)
 """From the outside of the street to its middle."""
-_SLICE_M = 8.0
+SLICE_M = 16.0
 """The world is painted in slices of this depth, far to near, and inside a slice layer by layer from the outside in.
 
-What stands nearer to the middle of the street hides what stands farther out; so a wall is painted right if no piece of it
-reaches over a slice's border. Houses do, and count by their far end: nothing that they could hide is nearer than that.
+What stands nearer to the middle of the street hides what stands farther out; so a wall is painted right if no piece of
+it reaches over a slice's border. Houses do, and count by their far end: nothing they could hide is nearer than that.
 """
-
 _SMOOTH_PX_PER_M = 16.0
 """Smaller figures are painted without antialiasing: at that size the lens hides the difference."""
 
@@ -72,7 +71,7 @@ class Drawable(Protocol):
 def painting_order(thing: Drawable) -> tuple[int, int, float]:
     """Sort key: slices far to near, layers outside in, then far to near."""
     at = thing.far_m if thing.layer == HOUSES else thing.near_m
-    return (-int(at // _SLICE_M), thing.layer, -at)
+    return (-int(at // SLICE_M), thing.layer, -at)
 
 
 class Part(NamedTuple):

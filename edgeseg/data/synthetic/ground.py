@@ -69,7 +69,7 @@ class Crossings:
 
 @dataclass(frozen=True, slots=True)
 class _Area:
-    """Outlines in the world that do not overlap, filled with one colour; without a label it is paint on what is there."""
+    """Outlines in the world, apart from each other, filled with one colour; no label means paint on what is there."""
 
     strips: list[Points]
     colour: Colour
@@ -108,7 +108,7 @@ class Ground:
             canvas.frame[:rows, first:] = sky[sky.shape[0] - rows :, : width - first]
         canvas.ids[:rows] = depth_code(1e6) | SKY
         angles, trees, houses = self._backdrop
-        across = np.linspace(-0.53, 0.53, 97) * width
+        across = np.linspace(-0.53, 0.53, 65) * width
         span, u = np.arctan(across / camera.focal_px), camera.centre_u + across
         low = camera.horizon_v + camera.focal_px * camera.eye_y_m / FAR_M + 1
         for heights, colour, label in ((houses, (104, 108, 112), BUILDING), (trees, _FAR_TREES, TREE)):

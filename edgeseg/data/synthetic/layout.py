@@ -20,6 +20,7 @@ from edgeseg.data.synthetic.figures import (
     HOUSES,
     KERB,
     PAVEMENT_SIDE,
+    SLICE_M,
     Drawable,
     painting_order,
 )
@@ -42,9 +43,8 @@ from edgeseg.data.synthetic.vehicles import PAINTS, SHAPES, vehicle
 
 DISTRICT_M = 64.0
 """A multiple of `WALL_M`, and that of the slices in which the world is painted."""
-WALL_M = 8.0
+WALL_M = SLICE_M
 """Length of a piece of fence, hedge or garden wall, and of its texture."""
-_SIDE_ROAD_M = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ class Kind:
 
 KINDS = {
     "shops": Kind(0.3, (7.5, 14.0), (6.0, 11.0), 0.0, 0.5, (-0.6, -0.5), 1.4, 4.5, walled=False),
-    "terrace": Kind(2.2, (6.0, 9.0), (5.0, 9.0), 0.0, 1.6, (0.8, 1.6), 0.5, 0.3, walled=True),
-    "villas": Kind(4.5, (5.5, 8.0), (7.0, 13.0), 4.0, 3.5, (1.0, 4.0), 0.3, 0.0, walled=True),
-    "park": Kind(15.0, (6.0, 10.0), (12.0, 20.0), 20.0, 8.0, (1.5, 11.0), 0.5, 0.0, walled=True),
+    "terrace": Kind(2.2, (6.0, 9.0), (5.0, 9.0), 0.0, 2.2, (0.8, 1.6), 0.5, 0.3, walled=True),
+    "villas": Kind(4.5, (5.5, 8.0), (7.0, 13.0), 4.0, 5.0, (1.0, 4.0), 0.3, 0.0, walled=True),
+    "park": Kind(15.0, (6.0, 10.0), (12.0, 20.0), 20.0, 11.0, (1.5, 11.0), 0.5, 0.0, walled=True),
 }
 _ALONG = ("shops", "shops", "shops", "terrace", "terrace", "terrace", "villas", "park")
 
@@ -105,8 +105,12 @@ class Town:
         rng = np.random.default_rng([seed, 11])
         self._trees = [tree(rng, kind) for kind in ("bare", "bare", "bare", "leafy", "leafy", "conifer")]
         self._boundaries = [
-            (hedge(rng), TREE), (hedge(rng), TREE), (planks(rng), FENCE), (railing(rng), FENCE), (garden_wall(rng), BUILDING),
-        ]  # fmt: skip
+            (hedge(rng), TREE),
+            (hedge(rng), TREE),
+            (planks(rng), FENCE),
+            (railing(rng), FENCE),
+            (garden_wall(rng), BUILDING),
+        ]
         self._railing = railing(rng)
         self._facade = lru_cache(maxsize=192)(facade)
         self.district = lru_cache(maxsize=8)(self._build)
@@ -115,9 +119,9 @@ class Town:
         rng = np.random.default_rng([self._seed, 12, number])
         start, edge = number * DISTRICT_M, self._section.half_road_m
         objects: list[Drawable] = []
-        side_road = (start, start + _SIDE_ROAD_M) if rng.random() < 0.35 else None
-        zebra = start + 17.0 if rng.random() < 0.25 else None
-        first = start + (_SIDE_ROAD_M if side_road else 0.0)
+        side_road = (start + 4.0, start + WALL_M - 4.0) if rng.random() < 0.35 else None
+        zebra = start + 26.0 if rng.random() < 0.25 else None
+        first = start + (WALL_M if side_road else 0.0)
         for side in (-1, 1):
             kind = KINDS[_ALONG[int(rng.integers(len(_ALONG)))]]
             plot = _Plot(objects, rng, side, kind, first, start + DISTRICT_M, zebra)
@@ -130,7 +134,7 @@ class Town:
                 self._parked(plot)
         if side_road and rng.random() < 0.6:
             signal = traffic_light(int(rng.choice([0, 2])))
-            objects += [signal.at(side * (edge + 0.5), start - 1.5, PAVEMENT_SIDE) for side in (-1, 1)]
+            objects += [signal.at(side * (edge + 0.5), start + 2.0, PAVEMENT_SIDE) for side in (-1, 1)]
         if zebra is not None:
             objects += [belisha_beacon().at(side * (edge + 0.4), zebra, PAVEMENT_SIDE) for side in (-1, 1)]
         bounds = np.array([(thing.far_m, thing.x, thing.half_m, _view_m(thing)) for thing in objects])
@@ -186,7 +190,7 @@ class Town:
     def _planting(self, plot: _Plot) -> None:
         rng, outer = plot.rng, self._section.half_road_m + self._section.pavement_m
         for _ in range(int(rng.poisson(plot.kind.trees))):
-            s, height = float(rng.uniform(plot.start, plot.end)), float(rng.uniform(5, 11))
+            s, height = float(rng.uniform(plot.start, plot.end)), float(rng.uniform(5.5, 12.5))
             off, pick = float(rng.uniform(*plot.kind.tree_band)), int(rng.integers(len(self._trees)))
             layer = HOUSES if off > 0 else PAVEMENT_SIDE
             mirrored = bool(rng.random() < 0.5)
@@ -215,8 +219,8 @@ class Town:
             for k in range(int(rng.integers(3, 9))):
                 objects.append(bollard.at(kerb, plot.start + 5 + 1.7 * k, PAVEMENT_SIDE))
         elif fate < 0.55:
-            x, first = side * (self._section.half_road_m + 0.3), plot.start + WALL_M * int(rng.integers(1, 4))
-            for k in range(3):
+            x, first = side * (self._section.half_road_m + 0.3), plot.start + WALL_M * int(rng.integers(0, 2))
+            for k in range(2):
                 a = first + WALL_M * k
                 objects.append(Wall(a, a + WALL_M, x, 1.1, FENCE, KERB, _always(self._railing)))
 

@@ -1,6 +1,6 @@
 """Walking pedestrians and cyclists, with limbs that swing: for each person a cycle of poses, sketched once.
 
-Proportions are shares of the body height, after common drawing canons (head an eighth, hips at a half, knees at a quarter).
+Proportions are shares of the body height, as drawing is taught: head an eighth, hips at a half, knees at a quarter.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def belisha_beacon() -> Model:
 def sign(
     shape: str, size_m: tuple[float, float], centre_m: float, colours: tuple[Colour, Colour], *, pole: bool
 ) -> Model:
-    """A road sign or board facing the camera; `shape` is round, triangle or board, `centre_m` its height above ground."""
+    """A sign facing the camera: `shape` round, triangle or board; `centre_m` above ground; plate and symbol colours."""
     sketch = Sketch()
     plate, symbol = colours
     half_w, half_h = size_m[0] / 2, size_m[1] / 2

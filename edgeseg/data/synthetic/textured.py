@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ from edgeseg.types import Frame, Labels
 
 _LEVELS = 6
 _PIECE_RATIO = 3.0
-"""A wall whose far end is more than this much farther than the near end is drawn in pieces, each with its own detail."""
+"""A wall with the far end more than this many times as far as the near end is drawn in pieces of their own detail."""
 _FEW_PIXELS = 4
 """A narrower wall, or see-through one of twice that, shows no more than its mean colour."""
 _FAR_WALL_M = 35.0
@@ -25,38 +24,36 @@ _UNSET = 0xFFFF
 """An id that no pixel has: depth stops below it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Texture:
-    """A picture with half-size copies: level [i][j] is halved i times in height and j times in width.
+    """A picture, and copies of it halved in height, in width or in both, made when they are first needed.
 
-    Pictures are uint8 (h, w, 3) where solid; else (h, w, 4), colour premultiplied, then what shows through, 255 where empty.
+    uint8 (h, w, 3) if solid; else (h, w, 4): colour premultiplied, then what shows through, 255 where empty.
     """
 
-    levels: list[list[Frame]]
-    solid: bool
+    picture: Frame
     mean: Colour
+    copies: dict[tuple[int, int], Frame] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def of(colour: Frame, through: Labels | None = None) -> Texture:
-        """Build the half-size copies."""
+        """A solid texture, or one that lets `through` uint8 (h, w) pass of what is behind."""
         blue, green, red = (float(channel) for channel in cv2.mean(colour)[:3])
-        picture = colour if through is None else np.dstack([colour, through])
-        levels: list[list[Any]] = []
-        for i in range(_LEVELS):
-            levels.append([picture if i == 0 else _halved(levels[-1][0], rows=True)])
-            for _ in range(1, _LEVELS):
-                levels[-1].append(_halved(levels[-1][-1], rows=False))
-        return Texture(levels, through is None, (blue, green, red))
+        return Texture(colour if through is None else np.dstack([colour, through]), (blue, green, red))
+
+    @property
+    def solid(self) -> bool:
+        """Whether nothing shows through."""
+        return bool(self.picture.shape[2] == 3)
 
     def pick(self, rows_per_pixel: float, columns_per_pixel: float) -> Frame:
         """The copy with about one texel a pixel."""
-        return self.levels[_level(rows_per_pixel)][_level(columns_per_pixel)]
-
-
-def _halved(image: Any, *, rows: bool) -> Any:
-    height, width = image.shape[:2]
-    size = (width, max(1, height // 2)) if rows else (max(1, width // 2), height)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        levels = _level(rows_per_pixel), _level(columns_per_pixel)
+        if levels not in self.copies:
+            rows, columns = (max(1, n >> level) for n, level in zip(self.picture.shape, levels, strict=False))
+            copy = cv2.resize(self.picture, (columns, rows), interpolation=cv2.INTER_AREA)
+            self.copies[levels] = np.asarray(copy, np.uint8)
+        return self.copies[levels]
 
 
 def _level(texels_per_pixel: float) -> int:
@@ -118,7 +115,7 @@ class Wall:
         upper, lower = max(0, int(min(top1, top2))), min(height, int(max(bottom1, bottom2)) + 2)
         if left >= right or upper >= lower:
             return
-        full_h, full_w = texture.levels[0][0].shape[:2]
+        full_h, full_w = texture.picture.shape[:2]
         per_m = full_w / (self.far_m - self.near_m)
         picture = texture.pick(full_h / max(1.0, bottom2 - top2), (z2 - z1) * per_m / (abs(u2 - u1) + 1))
         slope = (1 / z2 - 1 / z1) / (u2 - u1)  # along a wall 1/z is linear in u
@@ -186,7 +183,7 @@ class Tree:
     vertices: Points = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        rows, columns = self.texture.levels[0][0].shape[:2]
+        rows, columns = self.texture.picture.shape[:2]
         half = self.height_m * columns / rows / 2
         object.__setattr__(self, "half_m", half)
         corners = [(self.x - half, self.height_m, self.near_m), (self.x + half, 0.0, self.near_m)]
@@ -205,7 +202,7 @@ class Tree:
         v1, v2 = max(0, int(top)), min(height, int(bottom) + 1)
         if u1 >= u2 or v1 >= v2 or right - left < 1:
             return
-        rows, columns = self.texture.levels[0][0].shape[:2]
+        rows, columns = self.texture.picture.shape[:2]
         picture = self.texture.pick(rows / (bottom - top), columns / (right - left))
         scale_u, scale_v = picture.shape[1] / (right - left), picture.shape[0] / (bottom - top)
         offset_u, offset_v = (u1 + 0.5 - left) * scale_u - 0.5, (v1 + 0.5 - top) * scale_v - 0.5

@@ -18,10 +18,10 @@ def smooth_noise(rng: np.random.Generator, size_hw: tuple[int, int], cells: int)
     coarse = rng.uniform(-1, 1, (rows, cells)).astype(np.float32)
     padded = np.pad(coarse, 2, mode="wrap")
     height, width = size_hw
-    across = (np.arange(width, dtype=np.float32) + 0.5) * (cells / width) + 1.5
-    down = (np.arange(height, dtype=np.float32) + 0.5) * (rows / height) + 1.5
-    map_u, map_v = np.meshgrid(across, down)
-    return np.asarray(cv2.remap(padded, map_u, map_v, cv2.INTER_CUBIC), np.float32)
+    across, down = cells / width, rows / height
+    matrix = np.array([[across, 0, 0.5 * across + 1.5], [0, down, 0.5 * down + 1.5]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(padded, matrix, (width, height), flags=flags), np.float32)
 
 
 def cloud_noise(rng: np.random.Generator, size_hw: tuple[int, int], cells: int, octaves: int) -> NDArray[np.float32]:
@@ -40,11 +40,14 @@ def tree(rng: np.random.Generator, kind: str) -> Texture:
     bark = rng.uniform(0.7, 1.2) * np.array([42.0, 48.0, 56.0])
     colour[:] = bark * (1 + 0.25 * smooth_noise(rng, (height, width), 32))[..., None]
     if kind != "conifer":
-        _branch(rng, cover, (width / 2, height - 1.0), -math.pi / 2, height * rng.uniform(0.2, 0.28), 11.0, depth=7)
+        _branch(rng, cover, (width / 2, height - 1.0), -math.pi / 2, height * rng.uniform(0.17, 0.22), 10.0, depth=7)
     else:
         cv2.line(cover, (width // 2, height - 1), (width // 2, height // 3), 255, 9)
     crown = _crown(rng, (height, width), kind)
     rough = 0.6 * smooth_noise(rng, (height, width), 24) + 0.6 * smooth_noise(rng, (height, width), 64)
+    # Nothing reaches out of the crown but the trunk.
+    above = np.arange(height)[:, None] < 0.62 * height
+    cover = np.where(above, np.clip(4 * crown, 0, 1) * cover, cover).astype(np.uint8)
     if kind == "bare":
         # Twigs too fine to resolve veil the sky; denser towards the branches.
         near = cv2.GaussianBlur(cover, (0, 0), 9).astype(np.float32) / 255
@@ -54,7 +57,7 @@ def tree(rng: np.random.Generator, kind: str) -> Texture:
         leaf = np.array([38.0, 74.0, 62.0]) if kind == "leafy" else np.array([36.0, 52.0, 40.0])
         leaf = leaf * rng.uniform(0.8, 1.25, 3)
         lit = np.linspace(1.35, 0.65, height)[:, None] * (1 + 0.5 * rough)
-        solid = np.clip((crown - 0.35 + 0.45 * rough) * 6, 0, 1)
+        solid = np.clip((crown - 0.35 + 0.45 * rough) * 6, 0, 1) * np.clip(6 * crown - 0.3, 0, 1)
         colour = np.where((solid > 0.3)[..., None], leaf * lit[..., None], colour)
         cover = np.maximum(cover, (255 * solid).astype(np.uint8))
     return premultiplied(colour, cover)
@@ -94,17 +97,17 @@ def _crown(rng: np.random.Generator, size_hw: tuple[int, int], kind: str) -> NDA
 
 
 def hedge(rng: np.random.Generator) -> Texture:
-    """A hedge 8 m long, leafy, ragged at the top: 64×384 texels."""
-    size = (64, 384)
-    rough = 0.5 * smooth_noise(rng, size, 48) + 0.6 * smooth_noise(rng, size, 150)
+    """A hedge 16 m long, leafy, ragged at the top: 64×512 texels."""
+    size = (64, 512)
+    rough = 0.5 * smooth_noise(rng, size, 72) + 0.6 * smooth_noise(rng, size, 200)
     lit = np.linspace(1.25, 0.6, size[0])[:, None] * (1 + 0.6 * rough)
     colour = np.array([34.0, 58.0, 48.0]) * rng.uniform(0.75, 1.3, 3) * lit[..., None]
-    ragged = np.arange(size[0])[:, None] / 14 + 2 * smooth_noise(rng, (1, size[1]), 30) - 0.4 + rough
+    ragged = np.arange(size[0])[:, None] / 14 + 2 * smooth_noise(rng, (1, size[1]), 40) - 0.4 + rough
     return premultiplied(colour, np.clip(255 * ragged, 0, 255).astype(np.uint8))
 
 
 def railing(rng: np.random.Generator) -> Texture:
-    """A pedestrian guard rail 8 m long: two rails, bars every 13 cm, posts every 2 m; 96×768 texels."""
+    """A pedestrian guard rail 16 m long: two rails, bars every 13 cm, posts every 2 m; 96×1536 texels."""
     cover = np.zeros((96, 384), np.uint8)
     cover[:, ::12] = cover[:, 1::12] = cover[:, 2::12] = 235
     cover[4:10] = cover[82:88] = 255
@@ -112,22 +115,22 @@ def railing(rng: np.random.Generator) -> Texture:
     cover[90:][:, [i for i in range(384) if i % 192 > 6]] = 0
     shade = rng.uniform(60, 140) * np.array([1.0, 1.0, 0.97])
     colour = np.broadcast_to(shade, (96, 384, 3)) * (1 + 0.15 * smooth_noise(rng, (96, 384), 60))[..., None]
-    return premultiplied(np.tile(colour, (1, 2, 1)), np.tile(cover, (1, 2)))
+    return premultiplied(np.tile(colour, (1, 4, 1)), np.tile(cover, (1, 4)))
 
 
 def planks(rng: np.random.Generator) -> Texture:
-    """A wooden fence 8 m long: boards of 12 cm; 96×768 texels."""
-    board = np.repeat(rng.uniform(0.75, 1.2, 64), 12)
+    """A wooden fence 16 m long: boards of 12 cm; 96×1536 texels."""
+    board = np.repeat(rng.uniform(0.75, 1.2, 128), 12)
     board[::12] *= 0.5
-    grain = 1 + 0.15 * smooth_noise(rng, (96, 768), 180)
+    grain = 1 + 0.15 * smooth_noise(rng, (96, 1536), 360)
     shade = np.array([58.0, 74.0, 92.0]) * rng.uniform(0.6, 1.1)
     return Texture.of(_bytes(shade * (board * grain)[..., None]))
 
 
 def garden_wall(rng: np.random.Generator) -> Texture:
-    """A brick wall 8 m long with a coping; 32×256 texels."""
+    """A brick wall 16 m long with a coping; 32×512 texels."""
     brick = np.array([62.0, 80.0, 108.0]) * rng.uniform(0.7, 1.3)
-    tone = 1 + 0.12 * smooth_noise(rng, (32, 256), 12) + rng.normal(0, 0.09, (32, 256))
+    tone = 1 + 0.12 * smooth_noise(rng, (32, 512), 24) + rng.normal(0, 0.09, (32, 512))
     tone[::4] *= 0.85
     tone[:4] *= 1.35
     return Texture.of(_bytes(brick * tone[..., None]))

@@ -55,8 +55,8 @@ class Traffic:
         cycle_x, walk_x = min(section.half_road_m - 0.6, 3.5), section.half_road_m + section.pavement_m / 2
         self._streams = [
             Stream(1, 30.0, -10.5, -ego_x_m, self._oncoming_car, VIEW_M),
-            Stream(2, 75.0, 4.6, -cycle_x, self._cyclist(-cycle_x)),
-            Stream(3, 95.0, -4.9, cycle_x, self._cyclist(cycle_x)),
+            Stream(2, 50.0, 4.6, -cycle_x, self._cyclist(-cycle_x)),
+            Stream(3, 60.0, -4.9, cycle_x, self._cyclist(cycle_x)),
         ]
         self._streams += [
             Stream(12 + side + 3 * way, 17.0, way * 1.35, side * walk_x, self._walker(side, way))

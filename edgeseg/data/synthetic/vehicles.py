@@ -87,8 +87,8 @@ SHAPES = {
 def vehicle(name: str, paint: Colour, *, oncoming: bool, seen_from: int, lamps: bool, braking: bool = False) -> Model:
     """A vehicle; its origin is the ground below the middle of the end towards the camera.
 
-    `oncoming` ones show their front. `seen_from` is 1 where the camera is to the right of it and sees its right flank, −1 for
-    the left. `lamps` are on after dark.
+    `oncoming` ones show their front. `seen_from` is 1 where the camera is to the right of it and sees its right flank,
+    −1 for the left. `lamps` are on after dark.
     """
     shape = SHAPES[name]
     profile = _Profile(shape, oncoming, seen_from)
@@ -139,7 +139,7 @@ def _end_details(sketch: Sketch, profile: _Profile, name: str, *, lamps: bool, b
 
 
 class _Profile:
-    """The geometry of a shape, its end towards the camera at z = 0 and its visible flank at x = `flank` · half width."""
+    """The geometry of a shape: its end towards the camera at z = 0, its visible flank at x = `flank` · half width."""
 
     def __init__(self, shape: Shape, oncoming: bool, flank: int) -> None:
         def turned(outline: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
