@@ -43,6 +43,7 @@ def _window(facts: Facts) -> Obstacle | None:
 
 COMMANDS: Mapping[str, Callable[[Facts], Obstacle | None]] = {
     "train": _workstation,
+    "convert": _workstation,
     "evaluate CHECKPOINT": _workstation,
     "evaluate BUNDLE": _runtime,
     "export": _workstation,

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 
@@ -15,6 +16,9 @@ from edgeseg.errors import UnavailableError
 
 GUI_INSTALL = "pip uninstall -y opencv-python-headless && pip install opencv-python"
 """Both packages unpack into the same folder, so the one with windows has to replace the other."""
+
+_SILENT = 0
+"""cv::utils::logging::LOG_LEVEL_SILENT"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,9 @@ def quiet_opencv() -> Iterator[None]:
     `OPENCV_FFMPEG_LOGLEVEL` is read once, when FFmpeg is first used; a value that the user has set is kept.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET, libavutil/log.h
-    logging = cv2.utils.logging
+    logging: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # where it is in OpenCV 4 and in 5
     before = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    logging.setLogLevel(_SILENT)
     try:
         yield
     finally:

@@ -54,10 +54,16 @@ class WindowSink(Sink):
         pressed, self._key = self._key, ""
         if wait and not pressed:
             pressed = _decode(self._gui.waitKey(_PAUSED_POLL_MS))
-        visible = self._gui.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+        visible = self._visible()
         closed = self._was_visible and not visible  # a toolkit that cannot tell never says visible
         self._was_visible = self._was_visible or visible
         return "q" if closed else pressed
+
+    def _visible(self) -> bool:
+        try:
+            return bool(self._gui.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1)
+        except cv2.error:  # what OpenCV 5 does with Qt when the last window has been closed
+            return False
 
     def close(self) -> None:
         """Close the window."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import pytest
 
@@ -58,8 +60,10 @@ def test_a_window_needs_a_toolkit_and_a_display() -> None:
     require_window(qt, {}, "win32")
 
 
-def test_opencv_is_heard_again_afterwards() -> None:
-    before = cv2.utils.logging.getLogLevel()
+def test_opencv_is_heard_again_afterwards(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.png")
     with quiet_opencv():
-        assert cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_SILENT
-    assert cv2.utils.logging.getLogLevel() == before
+        cv2.imread(missing)
+    assert capfd.readouterr().err == ""
+    cv2.imread(missing)
+    assert "missing.png" in capfd.readouterr().err
