@@ -67,7 +67,7 @@ KINDS = {
     "shops": Kind(0.3, (7.5, 14.0), (6.0, 11.0), 0.0, 0.5, (-0.6, -0.5), 1.4, 4.5, walled=False),
     "terrace": Kind(2.2, (6.0, 9.0), (5.0, 9.0), 0.0, 2.2, (0.8, 1.6), 0.5, 0.3, walled=True),
     "villas": Kind(4.5, (5.5, 8.0), (7.0, 13.0), 4.0, 5.0, (1.0, 4.0), 0.3, 0.0, walled=True),
-    "park": Kind(15.0, (6.0, 10.0), (12.0, 20.0), 20.0, 11.0, (1.5, 11.0), 0.5, 0.0, walled=True),
+    "park": Kind(15.0, (6.0, 10.0), (12.0, 20.0), 20.0, 9.0, (1.5, 11.0), 0.5, 0.0, walled=True),
 }
 _ALONG = ("shops", "shops", "shops", "terrace", "terrace", "terrace", "villas", "park")
 
@@ -194,7 +194,7 @@ class Town:
             off, pick = float(rng.uniform(*plot.kind.tree_band)), int(rng.integers(len(self._trees)))
             layer = HOUSES if off > 0 else PAVEMENT_SIDE
             mirrored = bool(rng.random() < 0.5)
-            plot.objects.append(Tree(s, plot.side * (outer + off), height, self._trees[pick], mirrored, layer))
+            plot.objects.append(Tree(s, plot.side * (outer + off), height, *self._trees[pick], mirrored, layer))
 
     def _furniture(self, plot: _Plot) -> None:
         """Lamp posts, signs, boards on house fronts, bollards, guard rails."""
@@ -251,7 +251,7 @@ def _view_m(thing: Drawable) -> float:
     """Depth from which on a thing is too small to show."""
     if thing.layer == HOUSES:
         return 140.0
-    return 110.0 if thing.far_m - thing.near_m > 3 else 90.0
+    return 110.0 if thing.layer == CARRIAGEWAY else 90.0
 
 
 def _always(texture: Texture) -> partial[Texture]:

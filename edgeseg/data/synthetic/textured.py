@@ -17,7 +17,7 @@ _LEVELS = 6
 _PIECE_RATIO = 3.0
 """A wall with the far end more than this many times as far as the near end is drawn in pieces of their own detail."""
 _FEW_PIXELS = 4
-"""A narrower wall, or see-through one of twice that, shows no more than its mean colour."""
+"""A narrower wall, or see-through one of three times that, shows no more than its mean colour."""
 _FAR_WALL_M = 35.0
 """Farther pieces have one depth."""
 _UNSET = 0xFFFF
@@ -33,12 +33,14 @@ class Texture:
 
     picture: Frame
     mean: Colour
+    """Of what is solid."""
     copies: dict[tuple[int, int], Frame] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def of(colour: Frame, through: Labels | None = None) -> Texture:
         """A solid texture, or one that lets `through` uint8 (h, w) pass of what is behind."""
-        blue, green, red = (float(channel) for channel in cv2.mean(colour)[:3])
+        cover = 1.0 if through is None else max(0.01, 1.0 - cv2.mean(through)[0] / 255)
+        blue, green, red = (float(channel) / cover for channel in cv2.mean(colour)[:3])
         return Texture(colour if through is None else np.dstack([colour, through]), (blue, green, red))
 
     @property
@@ -94,7 +96,7 @@ class Wall:
         texture = self.texture(canvas)
         near, far = max(self.near_m - camera.s_m, NEAR_M), self.far_m - camera.s_m
         wide = abs(int(pixels[1, 0]) - int(pixels[0, 0])) >> FRACTION_BITS
-        if wide < (_FEW_PIXELS if texture.solid else 2 * _FEW_PIXELS):
+        if wide < (_FEW_PIXELS if texture.solid else 3 * _FEW_PIXELS):
             canvas.fill_convex(pixels, texture.mean, depth_code(near) | self.label)
         elif far < _PIECE_RATIO * near:
             self._piece(canvas, camera, texture, pixels, near, far)
@@ -122,7 +124,9 @@ class Wall:
         inverse = 1 / z1 + slope * (left - u1)  # at the left edge of the patch
         matrix = self._homography(camera, picture, per_m * picture.shape[1] / full_w, (inverse, slope), upper)
         size, mode = (right - left, lower - upper), cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        codes = _depths(right - left, (inverse, slope), (z1, z2)) | np.uint16(self.label)
+        codes: NDArray[np.uint16] | np.uint16 = np.uint16(depth_code((z1 + z2) / 2) | self.label)
+        if z1 < _FAR_WALL_M:
+            codes = _depths(right - left, (inverse, slope), (z1, z2)) | np.uint16(self.label)
         if texture.solid:
             frame = canvas.frame[upper:lower, left:right]
             cv2.warpPerspective(picture, matrix, size, dst=frame, flags=mode, borderMode=cv2.BORDER_TRANSPARENT)
@@ -132,9 +136,12 @@ class Wall:
             canvas.blend(left, upper, patch, None if self.label == FENCE else codes)
             if self.label != FENCE:
                 return
-        area = canvas.ids[upper:lower, left:right]
-        cv2.fillConvexPoly(canvas.ids, pixels, (_UNSET,), cv2.LINE_8, FRACTION_BITS)
-        np.copyto(area, codes, where=area == _UNSET)
+        if isinstance(codes, np.uint16):
+            cv2.fillConvexPoly(canvas.ids, pixels, (int(codes),), cv2.LINE_8, FRACTION_BITS)
+        else:
+            area = canvas.ids[upper:lower, left:right]
+            cv2.fillConvexPoly(canvas.ids, pixels, (_UNSET,), cv2.LINE_8, FRACTION_BITS)
+            np.copyto(area, codes, where=area == _UNSET)
 
     def _homography(
         self, camera: Camera, picture: Frame, per_m: float, inverse: tuple[float, float], upper: int
@@ -159,8 +166,6 @@ class Wall:
 
 def _depths(count: int, inverse: tuple[float, float], z: tuple[float, float]) -> NDArray[np.uint16]:
     """Depth codes of `count` columns of a wall, of which the first and the step are given as 1/z."""
-    if z[0] > _FAR_WALL_M:
-        return np.full(count, depth_code((z[0] + z[1]) / 2), np.uint16)
     columns = np.arange(count, dtype=np.float32)
     columns *= np.float32(inverse[1])
     columns += np.float32(inverse[0])
@@ -176,18 +181,23 @@ class Tree:
     near_m: float
     x: float
     height_m: float
-    texture: Texture
+    crown: Texture
+    stem: tuple[float, Colour]
+    """Share of the height below the crown's picture, where only the trunk is; and its colour."""
     mirrored: bool
     layer: int
     half_m: float = field(init=False)
     vertices: Points = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        rows, columns = self.texture.picture.shape[:2]
-        half = self.height_m * columns / rows / 2
+        rows, columns = self.crown.picture.shape[:2]
+        foot = self.stem[0] * self.height_m
+        half = (self.height_m - foot) * columns / rows / 2
         object.__setattr__(self, "half_m", half)
-        corners = [(self.x - half, self.height_m, self.near_m), (self.x + half, 0.0, self.near_m)]
-        object.__setattr__(self, "vertices", np.array(corners))
+        box = [(-half, self.height_m), (half, foot)]
+        trunk = [(side * share * self.height_m, y) for side, share, y in _TRUNK]
+        points = [(self.x + x, y, self.near_m) for x, y in box + [(x, y * foot) for x, y in trunk]]
+        object.__setattr__(self, "vertices", np.array(points))
 
     @property
     def far_m(self) -> float:
@@ -195,20 +205,28 @@ class Tree:
         return self.near_m
 
     def draw(self, canvas: Canvas, camera: Camera, pixels: Pixels) -> None:
-        """Paint it into the box of its two corners."""
-        (left, top), (right, bottom) = (pixels / (1 << FRACTION_BITS)).tolist()
+        """Paint the trunk, then the crown into the box of its two corners."""
+        (left, top), (right, bottom) = (pixels[:2] / (1 << FRACTION_BITS)).tolist()
+        code = depth_code(self.near_m - camera.s_m) | TREE
+        if self.stem[0] > 0:
+            canvas.fill_convex(pixels[2:], self.stem[1], code)
         height, width = canvas.ids.shape
         u1, u2 = max(0, int(left)), min(width, int(right) + 1)
         v1, v2 = max(0, int(top)), min(height, int(bottom) + 1)
         if u1 >= u2 or v1 >= v2 or right - left < 1:
             return
-        rows, columns = self.texture.picture.shape[:2]
-        picture = self.texture.pick(rows / (bottom - top), columns / (right - left))
+        rows, columns = self.crown.picture.shape[:2]
+        picture = self.crown.pick(rows / (bottom - top), columns / (right - left))
         scale_u, scale_v = picture.shape[1] / (right - left), picture.shape[0] / (bottom - top)
         offset_u, offset_v = (u1 + 0.5 - left) * scale_u - 0.5, (v1 + 0.5 - top) * scale_v - 0.5
         if self.mirrored:
             scale_u, offset_u = -scale_u, picture.shape[1] - 1 - offset_u
         matrix = np.array([[scale_u, 0, offset_u], [0, scale_v, offset_v]])
-        mode = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        # Enlarged, leaves would be squares without interpolation; reduced, nobody can tell.
+        mode = cv2.WARP_INVERSE_MAP | (cv2.INTER_LINEAR if scale_v < 0.7 else cv2.INTER_NEAREST)
         patch = cv2.warpAffine(picture, matrix, (u2 - u1, v2 - v1), flags=mode, borderValue=(0, 0, 0, 255))
-        canvas.blend(u1, v1, patch, np.uint16(depth_code(self.near_m - camera.s_m) | TREE))
+        canvas.blend(u1, v1, patch, np.uint16(code))
+
+
+_TRUNK = ((-1, 0.022, 0.0), (-1, 0.014, 1.1), (1, 0.014, 1.1), (1, 0.022, 0.0))
+"""Side, half width as a share of the tree's height, height as a share of the stem's."""

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.data.synthetic.canvas import Colour
 from edgeseg.data.synthetic.textured import Texture
 from edgeseg.types import Frame, Labels
 
@@ -32,8 +33,8 @@ def cloud_noise(rng: np.random.Generator, size_hw: tuple[int, int], cells: int, 
     return np.asarray(total / 1.4, np.float32)
 
 
-def tree(rng: np.random.Generator, kind: str) -> Texture:
-    """A tree facing the camera, 320×256 texels, its foot at the bottom centre; kinds: bare, leafy, conifer."""
+def tree(rng: np.random.Generator, kind: str) -> tuple[Texture, tuple[float, Colour]]:
+    """Crown and stem of a `Tree`, the crown at most 320×256 texels; kinds: bare, leafy, conifer."""
     height, width = 320, 256
     colour = np.zeros((height, width, 3), np.float32)
     cover = np.zeros((height, width), np.uint8)
@@ -46,8 +47,8 @@ def tree(rng: np.random.Generator, kind: str) -> Texture:
     crown = _crown(rng, (height, width), kind)
     rough = 0.6 * smooth_noise(rng, (height, width), 24) + 0.6 * smooth_noise(rng, (height, width), 64)
     # Nothing reaches out of the crown but the trunk.
-    above = np.arange(height)[:, None] < 0.62 * height
-    cover = np.where(above, np.clip(4 * crown, 0, 1) * cover, cover).astype(np.uint8)
+    inner = np.arange(height)[:, None] < 0.62 * height
+    cover = np.where(inner, np.clip(4 * crown, 0, 1) * cover, cover).astype(np.uint8)
     if kind == "bare":
         # Twigs too fine to resolve veil the sky; denser towards the branches.
         near = cv2.GaussianBlur(cover, (0, 0), 9).astype(np.float32) / 255
@@ -60,7 +61,10 @@ def tree(rng: np.random.Generator, kind: str) -> Texture:
         solid = np.clip((crown - 0.35 + 0.45 * rough) * 6, 0, 1) * np.clip(6 * crown - 0.3, 0, 1)
         colour = np.where((solid > 0.3)[..., None], leaf * lit[..., None], colour)
         cover = np.maximum(cover, (255 * solid).astype(np.uint8))
-    return premultiplied(colour, cover)
+    blue, green, red = (float(channel) for channel in bark)
+    foot = 0.0 if kind == "conifer" else 0.25
+    above = round((1 - foot) * height)
+    return premultiplied(colour[:above], cover[:above]), (foot, (blue, green, red))
 
 
 def _branch(
