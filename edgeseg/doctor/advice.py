@@ -28,9 +28,7 @@ def _workstation(facts: Facts) -> Obstacle | None:
 def _runtime(facts: Facts) -> Obstacle | None:
     if facts["onnxruntime"]["providers"]:
         return None
-    # PyPI's onnxruntime-gpu for aarch64 has no code for a Jetson's GPU.
-    gpu = facts["cuda"]["devices"] and not facts["jetson"]["model"]
-    return Obstacle("ONNX Runtime", f"pip install 'edgeseg[{'gpu' if gpu else 'cpu'}]'")
+    return Obstacle("ONNX Runtime", "pip install 'edgeseg[cpu]'")
 
 
 def _window(facts: Facts) -> Obstacle | None:

@@ -57,6 +57,12 @@ class SessionType(Protocol):
         ...
 
 
+def check_threads(threads: int | None) -> None:
+    """Raise `ConfigError` for a number of threads that no runtime can take."""
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads={threads}: expected 1 or more, or nothing for the runtime's own choice.")
+
+
 def open_session(name: str, bundle: Bundle, *, precision: str = "fp32", threads: int | None = None) -> Session:
     """Open a bundle's graph in the backend called `name`.
 
@@ -65,8 +71,7 @@ def open_session(name: str, bundle: Bundle, *, precision: str = "fp32", threads:
     """
     if name not in SESSIONS:
         raise ConfigError(f"there is no backend {name!r}; known: {', '.join(SESSIONS)}.")
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads={threads}: expected 1 or more, or nothing for the runtime's own choice.")
+    check_threads(threads)
     module, _, attribute = SESSIONS[name].partition(":")
     try:
         session_type = cast(SessionType, getattr(importlib.import_module(module), attribute))

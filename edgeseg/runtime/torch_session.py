@@ -8,7 +8,7 @@ import torch
 from edgeseg.bundle import Bundle
 from edgeseg.errors import ConfigError, InputError
 from edgeseg.models.sealed import SealedNetwork
-from edgeseg.runtime.session import Session, check_input, check_output
+from edgeseg.runtime.session import Session, check_input, check_output, check_threads
 from edgeseg.types import Frame, Labels, TensorSpec
 
 
@@ -21,6 +21,7 @@ class TorchSession(Session):
     backend = "torch"
 
     def __init__(self, sealed: SealedNetwork, *, threads: int | None = None) -> None:
+        check_threads(threads)
         if threads is not None:
             torch.set_num_threads(threads)
         height, width = sealed.camera_hw or (None, None)

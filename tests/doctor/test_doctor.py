@@ -282,12 +282,9 @@ class TestCommands:
         assert obstacles["train"] is not None
         assert "ssh -X" in str(self.obstacles(made_up(tmp_path, modules=modules, build=QT_BUILD))["run (in a window)"])
 
-    def test_the_gpu_package_is_for_desktops(self, tmp_path: Path) -> None:
+    def test_the_cpu_package_is_advised_even_beside_a_gpu_which_no_command_uses(self, tmp_path: Path) -> None:
         desktop = made_up(tmp_path / "desktop", load_library=lambda _: FakeDriver())
-        assert self.obstacles(desktop)["verify"] == "pip install 'edgeseg[gpu]'"
-        root = write(tmp_path / "jetson", {"proc/device-tree/model": "NVIDIA Jetson Orin NX\0"})
-        jetson = made_up(root, load_library=lambda _: FakeDriver())
-        assert self.obstacles(jetson)["verify"] == "pip install 'edgeseg[cpu]'"
+        assert self.obstacles(desktop)["verify"] == "pip install 'edgeseg[cpu]'"
 
     def test_every_command_is_spoken_of(self) -> None:
         assert {name.split()[0] for name in COMMANDS} == set(cli.COMMANDS) - {"doctor"}

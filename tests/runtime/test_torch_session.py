@@ -64,6 +64,11 @@ def test_threads_are_those_of_the_process() -> None:
         torch.set_num_threads(before)
 
 
+def test_no_thread_at_all_is_refused() -> None:
+    with pytest.raises(ConfigError, match="threads=0"):
+        TorchSession(sealed(), threads=0)
+
+
 def test_a_closed_session_refuses_frames() -> None:
     session = TorchSession(sealed())
     session.close()
