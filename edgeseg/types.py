@@ -30,7 +30,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """What the model says of one frame: `labels` uint8 (H, W) at the frame's own size, and how long the session took."""
+    """What the model says of a frame: `labels` uint8 (H, W) at the frame's own size, and how long the session took."""
 
     labels: Labels
     latency_ms: float
