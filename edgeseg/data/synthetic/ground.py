@@ -88,8 +88,8 @@ class Ground:
             self._textures.append(np.asarray(cv2.resize(self._textures[-1], half, interpolation=cv2.INTER_AREA)))
         angles = np.linspace(-np.pi, np.pi, 721)
         noise = cloud_noise(rng, (1, 720), 24, 4)[0]
-        trees = 3.5 + 3.0 * np.append(noise, noise[0])
-        steps = np.repeat(rng.uniform(0, 1, 120) ** 2, 6) * 11.0
+        trees = 5.5 + 3.5 * np.append(noise, noise[0])
+        steps = np.repeat(rng.uniform(0, 1, 120) ** 2, 6) * 13.0
         self._backdrop = (angles, trees, np.append(steps, steps[0]))
 
     def draw(self, canvas: Canvas, camera: Camera, sky: Frame, crossings: Crossings) -> None:

@@ -64,8 +64,8 @@ class Kind:
 
 
 KINDS = {
-    "shops": Kind(0.3, (7.5, 14.0), (6.0, 11.0), 0.0, 0.5, (-0.6, -0.5), 1.4, 4.5, walled=False),
-    "terrace": Kind(2.2, (6.0, 9.0), (5.0, 9.0), 0.0, 2.2, (0.8, 1.6), 0.5, 0.3, walled=True),
+    "shops": Kind(0.3, (8.0, 15.0), (6.0, 11.0), 0.0, 0.8, (-0.6, -0.5), 1.4, 4.5, walled=False),
+    "terrace": Kind(2.2, (6.5, 9.5), (5.0, 9.0), 0.0, 3.2, (0.8, 1.6), 0.5, 0.3, walled=True),
     "villas": Kind(4.5, (5.5, 8.0), (7.0, 13.0), 4.0, 5.0, (1.0, 4.0), 0.3, 0.0, walled=True),
     "park": Kind(15.0, (6.0, 10.0), (12.0, 20.0), 20.0, 9.0, (1.5, 11.0), 0.5, 0.0, walled=True),
 }
@@ -190,7 +190,7 @@ class Town:
     def _planting(self, plot: _Plot) -> None:
         rng, outer = plot.rng, self._section.half_road_m + self._section.pavement_m
         for _ in range(int(rng.poisson(plot.kind.trees))):
-            s, height = float(rng.uniform(plot.start, plot.end)), float(rng.uniform(5.5, 12.5))
+            s, height = float(rng.uniform(plot.start, plot.end)), float(rng.uniform(6.0, 13.0))
             off, pick = float(rng.uniform(*plot.kind.tree_band)), int(rng.integers(len(self._trees)))
             layer = HOUSES if off > 0 else PAVEMENT_SIDE
             mirrored = bool(rng.random() < 0.5)
