@@ -46,11 +46,11 @@ class AugmentConfig:
             raise ConfigError("brightness, contrast and saturation are relative ranges; they cannot be negative.")
 
 
-class Rescale(v2.Transform):
+class Rescale(v2.Transform):  # type: ignore[misc]  # torchvision has no types
     """Scales image and mask by one random factor of the size at which the frame fits into `size_hw`.
 
-    torchvision's own `ScaleJitter` takes height for width in its target size (360×480 frames came out 25 % too small),
-    and its masks are resized by "nearest", whose pixels lie half a pixel beside those of the image's half-pixel centres.
+    torchvision's own `ScaleJitter` takes height for width in its target size (frames of 360×480 came out 25 % too
+    small), and resizes masks by "nearest", which lies half a pixel beside the image with its half-pixel centres.
     """
 
     def __init__(self, size_hw: tuple[int, int], scale: tuple[float, float]) -> None:

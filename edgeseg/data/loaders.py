@@ -86,6 +86,9 @@ def training_batches(
         num_workers=workers,
         drop_last=True,
         persistent_workers=workers > 0,
+        # Its own, unused: else the loader draws from the global one, a number of times that depends on the workers,
+        # and dropout in the network would differ with them.
+        generator=torch.Generator(),
     )
     return loader, sampler
 
