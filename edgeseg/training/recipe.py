@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 import sys
 import types
 import typing
@@ -12,7 +14,7 @@ from typing import Any, TypeVar
 
 from edgeseg.data.augment import AugmentConfig
 from edgeseg.errors import ConfigError
-from edgeseg.models.registry import ModelSpec
+from edgeseg.models.registry import NETWORKS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,6 +22,21 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+
+_SMALLEST = 32
+"""Pixels: the deepest stride of the networks, below which nothing is left of an image."""
+
+
+def _at_least(least: float, **settings: float) -> None:
+    for name, value in settings.items():
+        if not value >= least:
+            raise ConfigError(f"{name}={value}: expected at least {least}.")
+
+
+def _above_zero(**settings: float) -> None:
+    for name, value in settings.items():
+        if not value > 0:
+            raise ConfigError(f"{name}={value}: expected a number above 0.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +50,10 @@ class ModelConfig:
     freeze: tuple[str, ...] = ()
     """Modules, by name, that stay as they are: no gradient, batch statistics fixed."""
 
+    def __post_init__(self) -> None:
+        if self.network not in NETWORKS:
+            raise ConfigError(f"network={self.network!r}: unknown; known: {', '.join(NETWORKS)}.")
+
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
@@ -45,6 +66,10 @@ class DataConfig:
     per_epoch: int | None = None
     """Samples taken each epoch, chosen anew; all of them by default."""
 
+    def __post_init__(self) -> None:
+        if self.per_epoch is not None:
+            _at_least(1, per_epoch=self.per_epoch)
+
 
 @dataclass(frozen=True, slots=True)
 class OptimiserConfig:
@@ -55,6 +80,10 @@ class OptimiserConfig:
     weight_decay: float = 0.01
     clip_norm: float = 5.0
     """Largest gradient norm; larger ones are scaled down to it."""
+
+    def __post_init__(self) -> None:
+        _above_zero(learning_rate=self.learning_rate, clip_norm=self.clip_norm)
+        _at_least(0, backbone_factor=self.backbone_factor, weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +99,8 @@ class ScheduleConfig:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.warmup_iterations < 0 or self.workers < 0:
-            raise ConfigError("epochs and batch_size are at least 1; warmup_iterations and workers at least 0.")
+        _at_least(1, epochs=self.epochs, batch_size=self.batch_size)
+        _at_least(0, warmup_iterations=self.warmup_iterations, power=self.power, workers=self.workers)
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay={self.ema_decay}: expected 0 (off) up to, but not including, 1.")
 
@@ -94,6 +123,7 @@ class LossConfig:
             raise ConfigError(f"class_weight_offset={self.class_weight_offset}: expected 0, or a number above 1.")
         if not 0 < self.ohem_fraction <= 1:
             raise ConfigError(f"ohem_fraction={self.ohem_fraction}: expected a share above 0, at most 1.")
+        _at_least(0, jaccard=self.jaccard, auxiliary=self.auxiliary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +135,9 @@ class ValidationConfig:
     split: str
     every: int = 5
     """Epochs from one measurement to the next; the last epoch is always measured."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, every=self.every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +159,15 @@ class Recipe:
     """Save matrices as float16, to publish small weights."""
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise ConfigError(f"name={self.name!r}: it names files; use letters, digits, '.', '_' and '-' alone.")
         if not self.data:
-            raise ConfigError("a recipe needs at least one [[data]] table.")
-        ModelSpec(self.model.network, 2)  # an unknown network is refused before any data is read
+            raise ConfigError("data=[]: a recipe needs at least one [[data]] table.")
+        if min(self.size_hw) < _SMALLEST:
+            raise ConfigError(f"size_hw={self.size_hw}: expected at least {_SMALLEST} pixels each way.")
+        _at_least(0, seed=self.seed)
+        if self.schedule.batch_size == 1 and self.model.network.startswith("deeplabv3"):
+            raise ConfigError("schedule.batch_size=1: DeepLabv3 normalises pooled maps over the batch; use 2 or more.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for the checkpoint's lineage."""
@@ -139,11 +178,11 @@ def read_recipe(path: Path | str) -> Recipe:
     """Read a recipe; raises `ConfigError` naming the file and the key that is wrong."""
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such recipe.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise ConfigError(f"{path}: not a TOML file ({error}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML ({error}).") from error
     try:
         return _build(Recipe, content, "")
     except ConfigError as error:
@@ -165,7 +204,10 @@ def _build(kind: type[T], content: dict[str, Any], where: str) -> T:
     missing = [name for name in required if name not in values]
     if missing:
         raise ConfigError(f"missing key {where}{missing[0]}.")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}{error}") from error
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -182,8 +224,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) != len(value):
             raise ConfigError(f"{where} = {value!r}: expected {len(kinds)} values.")
-        return tuple(_convert(kind, item, where) for kind, item in zip(kinds, value, strict=True))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        items = enumerate(zip(kinds, value, strict=True))
+        return tuple(_convert(kind, item, f"{where}[{index}]") for index, (kind, item) in items)
+    if hint is float and type(value) in (int, float):
+        if not math.isfinite(value):
+            raise ConfigError(f"{where} = {value}: expected a finite number.")
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(f"{where} = {value!r}: expected {hint.__name__}.")
