@@ -13,6 +13,7 @@ from edgeseg.errors import EdgesegError
 
 COMMANDS = {
     "train": "train a network by a recipe",
+    "convert": "turn PyTorch weights (.pth) into a checkpoint",
     "evaluate": "measure a checkpoint or bundle on a labelled dataset",
     "export": "turn a checkpoint into a sealed bundle, with proof",
     "parity": "compare a bundle with its trained model, step by step",
@@ -20,14 +21,14 @@ COMMANDS = {
     "run": "segment a camera, video, folder or the synthetic drive",
     "doctor": "tell what this machine has and which commands will work",
 }
-"""Command name → one-line help. The module is `edgeseg.cli.NAME`, with `configure(parser)` and `run(args) -> exit code`."""
+"""Name → one-line help. The module is `edgeseg.cli.NAME`, with `configure(parser)` and `run(args) -> exit code`."""
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
-    """The whole parser; with `only`, just that command's options are filled in, so the others' modules stay unloaded."""
+    """The whole parser; with `only`, just that command gets its options, so the others' modules stay unloaded."""
     parser = argparse.ArgumentParser(
         prog="edgeseg",
         description="Road-scene segmentation from PyTorch to the device, with proof that nothing was lost on the way.",

@@ -28,12 +28,11 @@ from edgeseg.data.masks import MaskCoding
 from edgeseg.data.pairs import Pair, PairedDataset, read_list, require_folder
 from edgeseg.errors import ConfigError, DataError
 from edgeseg.labels import LabelMap, distinct_palette
-from edgeseg.lazy import require
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    tomllib = require("tomli", "train")
+    import tomli as tomllib
 
 _KEYS = ("names", "palette", "void", "masks", "void_colour")
 
@@ -45,7 +44,7 @@ def open_folder(root: Path | str, split: str) -> PairedDataset:
     """
     folder = require_folder(root)
     images, masks = require_folder(root, "images"), require_folder(root, "masks")
-    coding = _read_coding(folder / "labels.toml")
+    coding = read_label_file(folder / "labels.toml")
     if (folder / f"{split}.txt").is_file():
         pairs = _listed_pairs(folder / f"{split}.txt", images, masks)
     elif (images / split).is_dir():
@@ -87,7 +86,8 @@ def _listed_pairs(path: Path, images: Path, masks: Path) -> list[Pair]:
     return pairs
 
 
-def _read_coding(path: Path) -> MaskCoding:
+def read_label_file(path: Path) -> MaskCoding:
+    """Classes and the coding of masks from a label file; raises `DataError` naming the file and what is wrong."""
     try:
         with path.open("rb") as stream:
             value = tomllib.load(stream)

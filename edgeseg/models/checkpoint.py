@@ -7,6 +7,7 @@ and vectors (biases, batch-norm statistics) as float32: half the size, and what 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,12 @@ import torch
 from torch import nn
 
 from edgeseg.errors import CheckpointError, ConfigError
-from edgeseg.files import atomic_path, sha256_file
-from edgeseg.labels import CAMVID, KITTI_ROAD, VOC, LabelMap, distinct_palette
-from edgeseg.models.registry import NETWORKS, ModelSpec, build_model
-from edgeseg.models.weights import StateDict, load_partial, read_pth
+from edgeseg.files import sha256_file, write_bytes
+from edgeseg.labels import LabelMap
+from edgeseg.models.foreign import label_map_for, read_pth, recognise
+from edgeseg.models.registry import ModelSpec, build_model
+from edgeseg.models.sealed import Preprocess
+from edgeseg.models.weights import StateDict, load_partial
 
 SCHEMA = 1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -57,7 +60,7 @@ def default_checkpoint() -> Path:
 
 def save_checkpoint(path: Path | str, model: TrainedModel, *, half: bool = False) -> None:
     """Write `model` to `path` atomically; `half` stores matrices as float16 and leaves out auxiliary heads."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors: StateDict = {}
     for name, value in model.network.state_dict().items():
@@ -75,8 +78,8 @@ def save_checkpoint(path: Path | str, model: TrainedModel, *, half: bool = False
         "std": list(model.std),
         "lineage": model.lineage,
     }
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={_METADATA_KEY: json.dumps(description)})
+    # Not save_file, whose own errors for a full disk are not OSErrors.
+    write_bytes(path, save(tensors, metadata={_METADATA_KEY: json.dumps(description)}))
 
 
 def load_checkpoint(path: Path | str | None = None) -> TrainedModel:
@@ -87,8 +90,8 @@ def load_checkpoint(path: Path | str | None = None) -> TrainedModel:
     path = default_checkpoint() if path is None else Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint. Give a .safetensors file of edgeseg, or a .pth.")
-    if path.suffix in {".pth", ".pt"}:
-        return _load_foreign(path)
+    if path.suffix.lower() in {".pth", ".pt"}:
+        return load_foreign(path)
     description, state = _read_safetensors(path)
     try:
         if description["schema"] != SCHEMA:
@@ -100,14 +103,49 @@ def load_checkpoint(path: Path | str | None = None) -> TrainedModel:
         height, width = (int(value) for value in description["size_hw"])
         mean, std = _triple(description["mean"]), _triple(description["std"])
         lineage = dict(description.get("lineage", {}))
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        Preprocess((height, width), mean, std)  # refuses what cannot be fed
+    except (KeyError, TypeError, ValueError, OverflowError, ConfigError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(
-            f"{path}: its description cannot be read ({error}). Save it again with edgeseg."
+            f"{path}: its description cannot be used ({reason}). Save it again with edgeseg."
         ) from error
     if spec.num_classes != len(label_map):
         raise CheckpointError(f"{path}: names {len(label_map)} classes for a network of {spec.num_classes}.")
     network = _fill(build_model(spec), state, path)
     return TrainedModel(network, spec, label_map, (height, width), mean, std, sha256_file(path), str(path), lineage)
+
+
+def load_foreign(
+    path: Path,
+    *,
+    network: str | None = None,
+    label_map: LabelMap | None = None,
+    size_hw: tuple[int, int] = _FOREIGN_SIZE_HW,
+) -> TrainedModel:
+    """Weights in a `.pth`, which say nothing of themselves: the network is found by its tensors' names and shapes.
+
+    What cannot be found in them is taken from the arguments or assumed: classes as `label_map_for` tells by their
+    number, normalisation as for ImageNet, from which such networks start. Raises `CheckpointError`, and `ConfigError`
+    for an impossible size or an unknown network.
+    """
+    Preprocess(size_hw, IMAGENET_MEAN, IMAGENET_STD)  # refuses a size that cannot be fed
+    state = read_pth(path)
+    spec = recognise(state, path, network)
+    label_map = label_map_for(spec.num_classes) if label_map is None else label_map
+    if spec.num_classes != len(label_map):
+        raise CheckpointError(
+            f"{path}: a network of {spec.num_classes} classes cannot take the {len(label_map)} names given. "
+            "Name each class once, in id order."
+        )
+    return TrainedModel(
+        _fill(build_model(spec), state, path),
+        spec,
+        label_map,
+        size_hw,
+        sha256=sha256_file(path),
+        source=str(path),
+        lineage={"origin": path.name},
+    )
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], StateDict]:
@@ -130,57 +168,23 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], StateDict]:
 def _fill(network: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> nn.Module:
     """Load all of `state` into `network`, strictly, and put it in eval mode."""
     own = network.state_dict()
-    report = load_partial(
-        network, {name: value.to(own[name].dtype) if name in own else value for name, value in state.items()}
-    )
+    try:
+        report = load_partial(
+            network, {name: value.to(own[name].dtype) if name in own else value for name, value in state.items()}
+        )
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     if report.missing or report.unexpected or report.mismatched:
         raise CheckpointError(f"{path}: does not fit {type(network).__name__}: {report}.")
+    broken = next((name for name, value in network.state_dict().items() if not bool(value.isfinite().all())), None)
+    if broken is not None:
+        # Every comparison with NaN is false, so argmax would call the whole scene class 0 without a word.
+        raise CheckpointError(f"{path}: {broken} holds NaN or infinity. Train again with a lower learning rate.")
     return network.eval()
-
-
-def _load_foreign(path: Path) -> TrainedModel:
-    """Weights without a description: find the network whose tensors have these names, and the classes by the head."""
-    state = read_pth(path)
-    spec = _recognise(state, path)
-    label_map = _label_map_for(spec.num_classes)
-    network = _fill(build_model(spec), state, path)
-    return TrainedModel(
-        network,
-        spec,
-        label_map,
-        _FOREIGN_SIZE_HW,
-        sha256=sha256_file(path),
-        source=str(path),
-        lineage={"origin": path.name},
-    )
-
-
-def _recognise(state: StateDict, path: Path) -> ModelSpec:
-    names = set(state)
-    for name in NETWORKS:
-        for auxiliary in (True, False):
-            with torch.device("meta"):
-                own = build_model(ModelSpec(name, 2, auxiliary)).state_dict()
-            if set(own) != names:
-                continue
-            # With 2 classes as a probe, the tensors whose first axis differs are those of the head.
-            sizes = {state[key].shape[0] for key in own if own[key].ndim and state[key].shape[:1] != own[key].shape[:1]}
-            if len(sizes) <= 1:
-                return ModelSpec(name, sizes.pop() if sizes else 2, auxiliary)
-    raise CheckpointError(
-        f"{path}: its {len(names)} tensors are those of no network here ({', '.join(NETWORKS)}). "
-        "A backbone alone is given to `edgeseg train` as pretrained weights."
-    )
-
-
-def _label_map_for(num_classes: int) -> LabelMap:
-    known = {len(label_map): label_map for label_map in (CAMVID, VOC, KITTI_ROAD)}
-    if num_classes in known:
-        return known[num_classes]
-    names = tuple(f"class_{index}" for index in range(num_classes))
-    return LabelMap(names, distinct_palette(num_classes), 255)
 
 
 def _triple(values: Any) -> tuple[float, float, float]:
     red, green, blue = (float(value) for value in values)
+    if not all(math.isfinite(value) for value in (red, green, blue)):
+        raise ValueError(f"{values} are not three finite numbers")
     return red, green, blue

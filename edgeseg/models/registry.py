@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from edgeseg.errors import ConfigError
+from edgeseg.labels import MAX_CLASSES
 
 NETWORKS = {
     "fcn_resnet18": "edgeseg.models.fcn_resnet18:build",
@@ -40,9 +41,9 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.name not in NETWORKS:
             raise ConfigError(f"unknown network {self.name!r}; known: {', '.join(NETWORKS)}.")
-        if not 2 <= self.num_classes <= 255:
+        if type(self.num_classes) is not int or not 2 <= self.num_classes <= MAX_CLASSES:
             raise ConfigError(
-                f"num_classes={self.num_classes}: a label is a uint8 with one value for void; use 2 to 255."
+                f"num_classes={self.num_classes}: a label is a uint8 with one value for void; use 2 to {MAX_CLASSES}."
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,11 +1,9 @@
-"""Partial loading that says exactly what was taken, and the reading of foreign weight files."""
+"""Partial loading that says exactly what was taken."""
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,9 +11,6 @@ from torch import nn
 from edgeseg.errors import CheckpointError
 
 StateDict = dict[str, torch.Tensor]
-
-_WRAPPERS = ("state_dict", "model", "model_state_dict", "network")
-"""Keys under which training scripts commonly keep the weights inside a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -60,30 +55,6 @@ def load_partial(network: nn.Module, state: Mapping[str, torch.Tensor]) -> LoadR
         )
     network.load_state_dict({name: state[name] for name in taken}, strict=False)
     return report
-
-
-def read_pth(path: Path | str) -> StateDict:
-    """The tensors of a `.pth` file, read with weights_only, which runs no code, without wrappers and `module.`."""
-    path = Path(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such weights file.") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"{path}: not a file of plain tensors ({reason}). Save a state_dict and try again."
-        ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-            break
-    tensors = (
-        {name: value for name, value in content.items() if torch.is_tensor(value)} if isinstance(content, dict) else {}
-    )
-    if not tensors:
-        raise CheckpointError(f"{path}: holds no named tensors. Save a state_dict and try again.")
-    return {name.removeprefix("module."): value for name, value in tensors.items()}
 
 
 def _shape(tensor: torch.Tensor) -> str:

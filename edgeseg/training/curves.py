@@ -11,10 +11,10 @@ from edgeseg.lazy import require
 
 def draw_curves(history: Sequence[dict[str, float]], path: Path) -> None:
     """Write a PNG of loss and learning rate by epoch and, where measured, validation mIoU and pixel accuracy."""
-    require("matplotlib", extra="train").use("Agg")
-    pyplot = require("matplotlib.pyplot", extra="train")
     measured = [row for row in history if "miou" in row]
-    figure, axes = pyplot.subplots(1 + bool(measured), 1, figsize=(7, 3 + 2.6 * bool(measured)), squeeze=False)
+    # A figure of its own, without pyplot, which would switch the backend of a notebook that trains.
+    figure = require("matplotlib.figure", extra="train").Figure(figsize=(7, 3 + 2.6 * bool(measured)))
+    axes = figure.subplots(1 + bool(measured), 1, squeeze=False)
     epochs = [row["epoch"] for row in history]
     top = axes[0, 0]
     top.plot(epochs, [row["loss"] for row in history], color="tab:blue", marker=".")
@@ -34,4 +34,3 @@ def draw_curves(history: Sequence[dict[str, float]], path: Path) -> None:
     figure.tight_layout()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)

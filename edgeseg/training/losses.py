@@ -18,35 +18,50 @@ def class_weights(shares: NDArray[np.float64], offset: float) -> torch.Tensor:
 
 
 class SegmentationLoss(nn.Module):
-    """{"out", "aux"?: logits (N, C, H, W)} and labels int64 (N, H, W) with `void` → scalar loss."""
+    """{"out", "aux"?: logits (N, C, H, W)} and labels int64 (N, H, W) with `void` → scalar loss.
+
+    `shares` (C,) is each class's share of the labelled pixels, for the class weights; None weighs all classes alike.
+    """
 
     weight: torch.Tensor | None
 
-    def __init__(self, config: LossConfig, *, void: int, shares: NDArray[np.float64]) -> None:
+    def __init__(self, config: LossConfig, *, void: int, shares: NDArray[np.float64] | None) -> None:
         super().__init__()
         self._config = config
         self._void = void
-        weighted = config.class_weight_offset > 0
-        self.register_buffer("weight", class_weights(shares, config.class_weight_offset) if weighted else None)
+        weight = None if shares is None else class_weights(shares, config.class_weight_offset)
+        self.register_buffer("weight", weight)
 
     def forward(self, outputs: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """Scalar float32."""
-        loss = self._cross_entropy(outputs["out"], labels)
-        if self._config.jaccard:
-            loss = loss + self._config.jaccard * soft_jaccard(outputs["out"], labels, self._void)
-        if "aux" in outputs and self._config.auxiliary:
+        config = self._config
+        loss = cross_entropy(outputs["out"], labels, self._void, self.weight, config.ohem_fraction)
+        if config.jaccard:
+            loss = loss + config.jaccard * soft_jaccard(outputs["out"], labels, self._void)
+        if "aux" in outputs and config.auxiliary:
             coarse = coarser_labels(labels, outputs["aux"].shape[-2:])
-            auxiliary = F.cross_entropy(outputs["aux"], coarse, self.weight, ignore_index=self._void)
-            loss = loss + self._config.auxiliary * auxiliary
+            loss = loss + config.auxiliary * cross_entropy(outputs["aux"], coarse, self._void, self.weight)
         return loss
 
-    def _cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        if self._config.ohem_fraction == 1:
-            return F.cross_entropy(logits, labels, self.weight, ignore_index=self._void)
-        per_pixel = F.cross_entropy(logits, labels, self.weight, ignore_index=self._void, reduction="none")
-        labelled = per_pixel[labels != self._void]
-        kept = max(1, int(labelled.numel() * self._config.ohem_fraction))
-        return labelled.topk(min(kept, labelled.numel()), sorted=False).values.mean()
+
+def cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, void: int, weight: torch.Tensor | None, fraction: float = 1.0
+) -> torch.Tensor:
+    """Weighted mean of the cross entropy over labelled pixels, or over the `fraction` of them with the largest loss.
+
+    Logits (N, C, H, W), labels (N, H, W), weight (C,) → scalar; 0 where every pixel is void, not PyTorch's NaN.
+    """
+    labelled = labels != void
+    if not bool(labelled.any()):
+        return logits.sum() * 0.0
+    if fraction == 1:
+        return F.cross_entropy(logits, labels, weight, ignore_index=void)
+    losses = F.cross_entropy(logits, labels, weight, ignore_index=void, reduction="none")[labelled]
+    hardest = losses.topk(max(1, int(losses.numel() * fraction)), sorted=False)
+    if weight is None:
+        return hardest.values.mean()
+    # Divided by the weights, as PyTorch's own mean is, so that the fraction 1 is no special case.
+    return hardest.values.sum() / weight[labels[labelled][hardest.indices]].sum()
 
 
 def coarser_labels(labels: torch.Tensor, size_hw: torch.Size) -> torch.Tensor:
@@ -63,7 +78,7 @@ def soft_jaccard(logits: torch.Tensor, labels: torch.Tensor, void: int) -> torch
     """1 − mean over the batch's classes of Σp·y / Σ(p + y − p·y), with softmax p and one-hot y; void pixels left out.
 
     The relaxed IoU of Rahman and Wang 2016, over the whole batch at once, so that a class absent from one crop but
-    present in another keeps a stable value. Logits (N, C, H, W), labels (N, H, W) → scalar.
+    present in another keeps a stable value. Logits (N, C, H, W), labels (N, H, W) → scalar; 0 where all is void.
     """
     labelled = labels != void
     probability = logits.float().softmax(1) * labelled[:, None]
@@ -76,4 +91,6 @@ def soft_jaccard(logits: torch.Tensor, labels: torch.Tensor, void: int) -> torch
     size = torch.bincount(flat, minlength=classes).to(overlap.dtype)
     union = probability.sum((0, 2, 3)) + size - overlap
     present = size > 0
+    if not bool(present.any()):
+        return logits.sum() * 0.0
     return 1.0 - (overlap[present] / union[present]).mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ import torch
 
 from edgeseg.errors import CheckpointError, ConfigError
 from edgeseg.files import atomic_path
+from edgeseg.models.foreign import read_plain
 from edgeseg.training.recipe import Recipe
 
-_INDIFFERENT = ("workers",)
-"""Schedule settings that change how fast a run goes but not what comes out; they may differ when resuming."""
+_INDIFFERENT = frozenset({"schedule.workers"})
+"""Settings that change how fast a run goes but not what comes out; they may differ when resuming."""
 
 
 @dataclass
@@ -39,25 +40,22 @@ def load_state(path: Path, recipe: Recipe) -> RunState:
     """Read the state of a run of the same recipe; raises `CheckpointError` or, for another recipe, `ConfigError`."""
     if not path.is_file():
         raise CheckpointError(f"{path}: nothing to resume. Start without --resume.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        saved = content.pop("recipe")
-        state = RunState(int(content.pop("epoch")), list(content.pop("history")), content)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
-        raise CheckpointError(f"{path}: not a whole training state ({error}). Start without --resume.") from error
-    changed = _changed(saved, recipe.to_dict())
+    content = read_plain(path, "Delete it to start anew, or choose another --output.")
+    if not isinstance(content, dict) or not content.keys() >= {"epoch", "history", "recipe"}:
+        raise CheckpointError(f"{path}: not a training state. Choose another --output.")
+    changed = list(_changes(content.pop("recipe"), recipe.to_dict()))
     if changed:
         raise ConfigError(
-            f"{path}: was written by another recipe (different: {', '.join(changed)}). "
-            "Use the old recipe, or another --output."
+            f"{path}: belongs to another recipe ({'; '.join(changed)}). Resume with the one it was started with, "
+            "or choose another --output."
         )
-    return state
+    return RunState(content.pop("epoch"), content.pop("history"), content)
 
 
-def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    def settled(recipe: dict[str, Any]) -> dict[str, Any]:
-        schedule = {key: value for key, value in recipe["schedule"].items() if key not in _INDIFFERENT}
-        return recipe | {"schedule": schedule}
-
-    before, after = settled(old), settled(new)
-    return [key for key in after if before.get(key) != after[key]]
+def _changes(old: Any, new: Any, where: str = "") -> Iterator[str]:
+    """Every setting that differs, by its dotted name, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in dict.fromkeys([*new, *old]):
+            yield from _changes(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+    elif old != new and where not in _INDIFFERENT:
+        yield f"{where} was {old}, now {new}"

@@ -15,18 +15,19 @@ import edgeseg
 from edgeseg.data import SegmentationDataset, open_dataset
 from edgeseg.data.augment import Augment
 from edgeseg.data.loaders import Part, class_shares, training_batches
-from edgeseg.errors import ConfigError
+from edgeseg.errors import CheckpointError, ConfigError
 from edgeseg.files import sha256_file, write_json
+from edgeseg.lazy import require
 from edgeseg.metrics.confusion import EvaluationResult
-from edgeseg.metrics.evaluate import evaluate
-from edgeseg.models.checkpoint import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, load_checkpoint, save_checkpoint
+from edgeseg.metrics.evaluate import evaluate, require_same_classes
+from edgeseg.models.checkpoint import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, save_checkpoint
 from edgeseg.models.registry import ModelSpec, build_model
 from edgeseg.models.sealed import Preprocess, SealedNetwork
-from edgeseg.models.weights import load_partial, read_pth
 from edgeseg.training.curves import draw_curves
 from edgeseg.training.losses import SegmentationLoss
 from edgeseg.training.recipe import Recipe
 from edgeseg.training.schedule import WeightAverage, poly_with_warmup
+from edgeseg.training.start import choose_device, load_start_weights
 from edgeseg.training.state import RunState, load_state, save_state
 from edgeseg.types import Frame, Labels
 
@@ -42,7 +43,7 @@ class Trainer:
         self.recipe = recipe
         self.output = output
         self._say = say
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._device = choose_device(device)
         torch.manual_seed(recipe.seed)
         parts = [
             Part(_open(entry.format, data_root, entry.root, entry.split), entry.per_epoch) for entry in recipe.data
@@ -56,9 +57,8 @@ class Trainer:
         self._network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._frozen = self._freeze()
         self._preprocess = Preprocess(recipe.augment.crop_hw, IMAGENET_MEAN, IMAGENET_STD).to(self._device)
-        self._loss = SegmentationLoss(recipe.loss, void=self._label_map.void, shares=class_shares(parts)).to(
-            self._device
-        )
+        shares = class_shares(parts) if recipe.loss.class_weight_offset else None
+        self._loss = SegmentationLoss(recipe.loss, void=self._label_map.void, shares=shares).to(self._device)
         augment = Augment(recipe.augment, recipe.size_hw, self._label_map.void)
         self._batches, self._sampler = training_batches(
             parts, augment, batch_size=recipe.schedule.batch_size, seed=recipe.seed, workers=recipe.schedule.workers
@@ -70,6 +70,7 @@ class Trainer:
         self._validation: SegmentationDataset | None = None
         if validation is not None:
             self._validation = _open(validation.format, data_root, validation.root, validation.split)
+            require_same_classes(self._label_map, self._validation)
         self._state = RunState()
         self._say(
             f"{recipe.name}: {spec.name}, {sum(p.numel() for p in self._network.parameters()) / 1e6:.2f} M parameters; "
@@ -79,22 +80,33 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the state in the output folder."""
-        self._state = load_state(self._state_path, self.recipe)
-        tensors = self._state.tensors
-        self._network.load_state_dict(tensors["network"])
-        self._average.network.load_state_dict(tensors["average"])
-        self._average.updates = tensors["updates"]
-        self._optimiser.load_state_dict(tensors["optimiser"])
-        self._scaler.load_state_dict(tensors["scaler"])
-        torch.set_rng_state(tensors["rng"])
+        state = load_state(self._state_path, self.recipe)
+        tensors = state.tensors
+        try:
+            self._network.load_state_dict(tensors["network"])
+            self._average.network.load_state_dict(tensors["average"])
+            self._average.updates = tensors["updates"]
+            self._optimiser.load_state_dict(tensors["optimiser"])
+            self._scaler.load_state_dict(tensors["scaler"])
+            torch.set_rng_state(tensors["rng"])
+            if self._device.type == "cuda" and "cuda_rng" in tensors:
+                torch.cuda.set_rng_state(tensors["cuda_rng"], self._device)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self._state_path}: is not a state of this network ({str(error).splitlines()[0]}). "
+                "It was written by another version; choose another --output."
+            ) from error
+        self._state = state
         self._say(f"resumed after epoch {self._state.epoch} of {self.recipe.schedule.epochs}")
 
     def run(self) -> Path:
         """Train to the last epoch; returns the checkpoint's path. State, history and curves are written every epoch."""
-        from torch.utils.tensorboard import SummaryWriter
-
+        # What could fail after an epoch fails now: a missing library, a folder that cannot be written to.
+        tensorboard = require("torch.utils.tensorboard", extra="train")
+        require("matplotlib.figure", extra="train")
+        write_json(self._history_path, self._state.history)
         epochs = self.recipe.schedule.epochs
-        with SummaryWriter(str(self.output / "tensorboard"), purge_step=self._state.epoch + 1) as board:
+        with tensorboard.SummaryWriter(str(self.output / "tensorboard"), purge_step=self._state.epoch + 1) as board:
             while self._state.epoch < epochs:
                 epoch = self._state.epoch + 1
                 row: dict[str, float] = {"epoch": epoch, **self._train_epoch(epoch)}
@@ -118,6 +130,10 @@ class Trainer:
     @property
     def _state_path(self) -> Path:
         return self.output / "state.pt"
+
+    @property
+    def _history_path(self) -> Path:
+        return self.output / "history.json"
 
     @property
     def _validation_every(self) -> int:
@@ -184,8 +200,10 @@ class Trainer:
             "scaler": self._scaler.state_dict(),
             "rng": torch.get_rng_state(),
         }
+        if self._device.type == "cuda":
+            self._state.tensors["cuda_rng"] = torch.cuda.get_rng_state(self._device)
         save_state(self._state_path, self._state, self.recipe)
-        write_json(self.output / "history.json", self._state.history)
+        write_json(self._history_path, self._state.history)
         draw_curves(self._state.history, self.output / "curves.png")
 
     def _write_checkpoint(self) -> Path:
@@ -207,17 +225,12 @@ class Trainer:
         return path
 
     def _load_pretrained(self, data_root: Path) -> dict[str, Any]:
-        """Start from the recipe's weights: a whole checkpoint, or the backbone's part of an ImageNet classifier."""
+        """Start from the recipe's weights, if it names any; returns what the checkpoint will say of them."""
         name = self.recipe.model.pretrained
         if name is None:
             return {}
         path = data_root / name
-        if path.suffix == ".safetensors":
-            report = load_partial(self._network, load_checkpoint(path).network.state_dict())
-        else:
-            backbone = self._network.backbone
-            assert isinstance(backbone, nn.Module)
-            report = load_partial(backbone, read_pth(path))
+        report = load_start_weights(self._network, path)
         self._say(f"{path.name}: {report}")
         return {"file": path.name, "sha256": sha256_file(path), "taken": len(report.taken)}
 
@@ -236,6 +249,8 @@ class Trainer:
     def _build_optimiser(self) -> torch.optim.Optimizer:
         """AdamW in four groups: backbone or not, decayed or not (vectors, that is norms and biases, are not)."""
         config = self.recipe.optimiser
+        if not self._trainable():
+            raise ConfigError("model.freeze leaves nothing to train. Freeze fewer modules.")
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in self._network.named_parameters():
             if parameter.requires_grad:

@@ -1,0 +1,40 @@
+"""Where a run starts: on which device, and from which weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from edgeseg.errors import CheckpointError, UnavailableError
+from edgeseg.models.checkpoint import load_checkpoint
+from edgeseg.models.foreign import read_pth
+from edgeseg.models.weights import LoadReport, load_partial
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device called `name`, or CUDA where there is one and else the CPU; raises `UnavailableError`."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: PyTorch without CUDA
+        reason = str(error).splitlines()[0]
+        raise UnavailableError(f"device {name!r} cannot be used here ({reason}). Leave --device out.") from error
+    return device
+
+
+def load_start_weights(network: nn.Module, path: Path) -> LoadReport:
+    """Copy what fits from a whole network's weights (.safetensors, .pth) or from an ImageNet classifier's (.pth).
+
+    A classifier has the backbone's names without `backbone.` before them. Raises `CheckpointError`.
+    """
+    state = load_checkpoint(path).network.state_dict() if path.suffix == ".safetensors" else read_pth(path)
+    whole = any(name.startswith("backbone.") for name in state)
+    target = network if whole else network.get_submodule("backbone")
+    try:
+        return load_partial(target, state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error

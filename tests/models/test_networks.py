@@ -1,0 +1,177 @@
+"""Every network of the table: sizes, heads, names, initialisation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from edgeseg.errors import ConfigError
+from edgeseg.models import NETWORKS, ModelSpec, build_model
+from edgeseg.models.backbones import MobileNetV2, ResNet18
+
+CLASSES = 5
+LARGE = ("fcn_resnet50", "fcn_resnet101", "deeplabv3_resnet50", "deeplabv3_resnet101")
+SMALL = tuple(name for name in NETWORKS if name not in LARGE)
+WITH_AUXILIARY = ("fcn4s_mobilenet_v2", "deeplabv3_mobilenet_v2")
+ODD_AND_EVEN = [(64, 96), (75, 101), (33, 32), (97, 64)]
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def small(request: pytest.FixtureRequest) -> tuple[str, nn.Module]:
+    torch.manual_seed(0)
+    return request.param, build_model(ModelSpec(request.param, CLASSES))
+
+
+def on_meta(spec: ModelSpec) -> nn.Module:
+    """Names and shapes without the memory and time of weights."""
+    with torch.device("meta"):
+        return build_model(spec)
+
+
+def image(size_hw: tuple[int, int], batch: int = 1) -> torch.Tensor:
+    return torch.randn(batch, 3, *size_hw, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("size_hw", ODD_AND_EVEN)
+@torch.inference_mode()
+def test_logits_have_the_size_of_the_image(small: tuple[str, nn.Module], size_hw: tuple[int, int]) -> None:
+    outputs = small[1].eval()(image(size_hw))
+    assert outputs.keys() == {"out"}
+    assert outputs["out"].shape == (1, CLASSES, *size_hw)
+    assert outputs["out"].dtype == torch.float32
+    assert bool(outputs["out"].isfinite().all())
+
+
+@torch.no_grad()
+def test_the_auxiliary_head_answers_only_while_training(small: tuple[str, nn.Module]) -> None:
+    name, network = small
+    outputs = network.train()(image((75, 101), batch=2))
+    assert outputs.keys() == ({"out", "aux"} if name in WITH_AUXILIARY else {"out"})
+    assert outputs["out"].shape == (2, CLASSES, 75, 101)
+    for logits in outputs.values():
+        assert logits.shape[:2] == (2, CLASSES)
+        assert bool(logits.isfinite().all())
+    assert network.eval()(image((64, 64))).keys() == {"out"}
+
+
+@pytest.mark.parametrize("name", WITH_AUXILIARY)
+@torch.no_grad()
+def test_without_an_auxiliary_head_there_are_no_parameters_of_one(name: str) -> None:
+    network = build_model(ModelSpec(name, CLASSES, auxiliary=False))
+    assert not any(key.startswith("aux") for key in network.state_dict())
+    assert network.train()(image((64, 64), batch=2)).keys() == {"out"}
+
+
+def test_gradients_reach_every_parameter(small: tuple[str, nn.Module]) -> None:
+    network = small[1].train()
+    network.zero_grad()
+    sum(logits.square().mean() for logits in network(image((64, 96), batch=2)).values()).backward()
+    untouched = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
+    assert untouched == []
+
+
+@pytest.mark.parametrize("auxiliary", [True, False])
+@pytest.mark.parametrize("name", LARGE)
+def test_the_zoo_is_torchvision_to_the_name(name: str, auxiliary: bool) -> None:
+    with torch.device("meta"):
+        theirs = torchvision.models.segmentation.__dict__[name](
+            weights=None, weights_backbone=None, num_classes=21, aux_loss=auxiliary
+        )
+    ours = on_meta(ModelSpec(name, 21, auxiliary))
+    assert shapes(ours) == shapes(theirs)
+    assert any(key.startswith("aux_classifier.") for key in ours.state_dict()) == auxiliary
+
+
+@torch.inference_mode()
+def test_a_large_network_runs() -> None:
+    network = build_model(ModelSpec("fcn_resnet50", 3)).eval()
+    assert network(image((33, 45)))["out"].shape == (1, 3, 33, 45)
+
+
+def test_backbones_have_torchvisions_names_and_shapes() -> None:
+    with torch.device("meta"):
+        theirs = shapes(torchvision.models.mobilenet_v2())
+        ours, expanded = shapes(MobileNetV2()), shapes(MobileNetV2(expanded=True))
+        resnet, their_resnet = shapes(ResNet18()), shapes(torchvision.models.resnet18())
+    left_out = ("features.18.", "classifier.")
+    assert ours == expanded == {key: shape for key, shape in theirs.items() if not key.startswith(left_out)}
+    assert resnet == {key: shape for key, shape in their_resnet.items() if not key.startswith("fc.")}
+
+
+@torch.inference_mode()
+def test_backbones_compute_what_torchvision_computes() -> None:
+    torch.manual_seed(0)
+    theirs = torchvision.models.mobilenet_v2().eval()
+    plain, expanded = MobileNetV2().eval(), MobileNetV2(expanded=True).eval()
+    for ours in (plain, expanded):
+        ours.load_state_dict(theirs.state_dict(), strict=False)
+    value, maps = image((75, 101)), []
+    for index, block in enumerate(theirs.features[:18]):
+        if index in (4, 7, 14):
+            maps.append((value, block.conv[0](value)))
+        value = block(value)
+    for ours, which in ((plain, 0), (expanded, 1)):
+        *skips, top = ours(image((75, 101)))
+        for got, pair in zip(skips, maps, strict=True):
+            torch.testing.assert_close(got, pair[which])
+        torch.testing.assert_close(top, value)
+        assert tuple(skip.shape[1] for skip in (*skips, top)) == ours.channels
+        assert [skip.shape[2] for skip in (*skips, top)] == [19, 10, 5, 3]
+
+
+@torch.inference_mode()
+def test_resnet18_is_torchvisions_without_pooling_and_classifier() -> None:
+    torch.manual_seed(0)
+    theirs, ours = torchvision.models.resnet18().eval(), ResNet18().eval()
+    ours.load_state_dict(theirs.state_dict(), strict=False)
+    pooled = ours(image((64, 96))).mean((2, 3))
+    torch.testing.assert_close(theirs.fc(pooled), theirs(image((64, 96))))
+
+
+def test_fcn_resnet18_is_the_textbook_network() -> None:
+    network = build_model(ModelSpec("fcn_resnet18", CLASSES))
+    assert [name for name, _ in network.named_children()] == ["backbone", "classifier", "upsample"]
+    classifier, upsample = network.get_submodule("classifier"), network.get_submodule("upsample")
+    assert isinstance(classifier, nn.Conv2d)
+    assert (classifier.in_channels, classifier.out_channels, classifier.kernel_size) == (512, CLASSES, (1, 1))
+    assert isinstance(upsample, nn.ConvTranspose2d)
+    assert (upsample.kernel_size, upsample.stride, upsample.padding) == ((64, 64), (32, 32), (16, 16))
+    assert (upsample.in_channels, upsample.out_channels, upsample.output_padding) == (CLASSES, CLASSES, (0, 0))
+    # Constant scores stay constant away from the border, each class in its own channel.
+    scores = torch.arange(1.0, CLASSES + 1).reshape(1, -1, 1, 1).expand(1, CLASSES, 4, 5)
+    with torch.no_grad():
+        upsampled = upsample(scores)
+    assert upsampled.shape == (1, CLASSES, 128, 160)
+    inside = upsampled[..., 16:-16, 16:-16]
+    torch.testing.assert_close(inside, scores[..., :1, :1].expand_as(inside))
+
+
+@torch.inference_mode()
+def test_deeplab_keeps_stride_16() -> None:
+    network = build_model(ModelSpec("deeplabv3_mobilenet_v2", CLASSES)).eval()
+    *_, map16, top = network.get_submodule("backbone")(image((64, 96)))
+    assert map16.shape[-2:] == top.shape[-2:] == (4, 6)
+    dilated = {
+        layer.dilation
+        for block in (15, 16, 17)
+        for layer in network.get_submodule(f"backbone.features.{block}").modules()
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3)
+    }
+    assert dilated == {(2, 2)}
+
+
+@pytest.mark.parametrize("classes", [1, 256, 0, -3, 2.0, True, "11"])
+def test_impossible_class_counts_are_refused(classes: int) -> None:
+    with pytest.raises(ConfigError, match="num_classes="):
+        ModelSpec("fcn_resnet18", classes)
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="'unet'; known: fcn_resnet18, "):
+        ModelSpec("unet", 2)
+
+
+def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
