@@ -23,7 +23,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from edgeseg.data import FORMATS
 
     parser.add_argument(
-        "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder of the bundle; default: the default model's"
+        "bundle",
+        nargs="?",
+        type=Path,
+        metavar="BUNDLE|GRAPH",
+        help="folder of the bundle, or a graph that failed its gate; default: the default model's bundle",
     )
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="what the bundle was exported from")
     parser.add_argument("--data", metavar="DIR", help="compare on frames of a dataset; default: the synthetic drive")
@@ -43,28 +47,28 @@ def run(args: argparse.Namespace) -> int:
 
     require("onnx", extra="train")
 
-    from edgeseg.bundle import Bundle
     from edgeseg.data import detect_format, open_dataset
-    from edgeseg.graph import recheck
     from edgeseg.graph.frames import FRAMES_FROM, road_scenes
+    from edgeseg.graph.recheck import Recheck, dataset_frames, open_exported, trained_model
 
-    bundle = Bundle.open(bundle_path(args.bundle))
-    trained = recheck.trained_model(bundle, args.checkpoint) if find_spec("torch") else None
+    exported = open_exported(bundle_path(args.bundle))
+    trained = trained_model(exported, args.checkpoint) if find_spec("torch") else None
     if args.data is None:
-        scenes = road_scenes(bundle.contract.camera_hw, bundle.contract.network_hw)
+        scenes = road_scenes(exported.camera_hw, exported.network_hw)
         frames, frames_from = [scene.frame_bgr for scene in scenes], FRAMES_FROM
     else:
         dataset = open_dataset(args.format or detect_format(args.data), args.data, args.split)
-        frames, frames_from = recheck.dataset_frames(dataset, args.limit, bundle.contract.camera_hw), dataset.name
-    report = recheck.recheck(bundle, frames, frames_from=frames_from, trained=trained)
-    print(f"{bundle.path}\n\n{format_parity(report)}")
+        frames, frames_from = dataset_frames(dataset, args.limit, exported.camera_hw), dataset.name
+    recheck = Recheck(exported, trained)
+    report = recheck.measure(frames, frames_from=frames_from)
+    print(f"{exported.path}\n\n{format_parity(report)}")
     if trained is None:
         print("\nPyTorch is not installed here, so the trained model itself was not compared, only FP32 with FP16.")
-    divergences = recheck.locate(bundle, frames[0], trained) if args.locate else []
+    divergences = recheck.locate(frames[0]) if args.locate else []
     for divergence in divergences:
         print(f"\n{format_divergence(divergence)}")
     located = {"located": [divergence.to_dict() for divergence in divergences]} if args.locate else {}
-    write_report(args, {"bundle": str(bundle.path), **report.to_dict(), **located})
+    write_report(args, {"bundle": str(exported.path), **report.to_dict(), **located})
     report.raise_if_failed()
     return 0
 

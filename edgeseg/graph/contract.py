@@ -14,5 +14,11 @@ LOGITS = "logits"
 LABELS = "labels"
 """Output: uint8 (1, H, W)."""
 
+CLASSES_PROPERTY = "edgeseg.classes"
+"""Model property: the class names in id order, as JSON."""
+
+CHECKPOINT_PROPERTY = "edgeseg.checkpoint_sha256"
+"""Model property: which weights the graph was made of."""
+
 OPSET = 20
 """Written by PyTorch without conversion, read by TensorRT from 10.0 and by ONNX Runtime from 1.18 on."""

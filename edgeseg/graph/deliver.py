@@ -53,11 +53,11 @@ class Delivery:
     def raise_if_failed(self) -> None:
         """Raise `GateError` with the reason and the place of the failed graph."""
         if self.bundle is None:
-            try:
-                self.parity.raise_if_failed()
-            except GateError as error:
-                files = ", ".join(str(path) for path in self.kept.values())
-                raise GateError(f"no bundle was written: {error} The graph that failed is kept as {files}.") from error
+            failed = next(iter(self.kept.values()))
+            self.parity.raise_if_failed(
+                f"No bundle was written; the graph is kept as {failed}. "
+                f"Find the layer with: edgeseg parity {failed} --checkpoint CHECKPOINT --locate"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""

@@ -17,7 +17,7 @@ from onnxscript import opset20 as op
 from torch.export import Dim, ExportedProgram
 
 from edgeseg.errors import ConfigError, UnavailableError
-from edgeseg.graph.contract import FRAME, IMAGE, LABELS, LOGITS, OPSET
+from edgeseg.graph.contract import CHECKPOINT_PROPERTY, CLASSES_PROPERTY, FRAME, IMAGE, LABELS, LOGITS, OPSET
 from edgeseg.graph.lint import check_sealed
 from edgeseg.graph.passes.fold_batch_norm import fold_batch_norm
 from edgeseg.graph.recipe import MAX_SIDE, ExportConfig
@@ -149,7 +149,7 @@ def _describe(model: ModelProto, trained: TrainedModel) -> None:
     model.graph.name = trained.spec.name
     model.graph.doc_string = f"{FRAME}: uint8 (1, H, W, 3) BGR. {LABELS}: uint8 (1, H, W) class ids."
     onnx.helper.set_model_props(
-        model, {"edgeseg.network": trained.spec.name, "edgeseg.classes": json.dumps(trained.label_map.names)}
+        model, {CLASSES_PROPERTY: json.dumps(trained.label_map.names), CHECKPOINT_PROPERTY: trained.sha256}
     )
 
 

@@ -65,6 +65,7 @@ class Pair:
             name: None if isinstance(value, float) and not np.isfinite(value) else value
             for name, value in asdict(self.agreement).items()
         }
+        figures["by_frame"] = list(self.agreement.by_frame)
         return {**figures, "gate": self.gate, "passed": self.passed, "problems": list(self.problems)}
 
 
@@ -91,14 +92,11 @@ class ParityReport:
         pairs = {f"{pair.reference}__{pair.candidate}": pair.to_dict() for pair in self.pairs}
         return {"passed": self.passed, "frames": self.frames, "pairs": pairs}
 
-    def raise_if_failed(self) -> None:
-        """Raise `GateError` with the first pair that failed, why, and the next step."""
+    def raise_if_failed(self, next_step: str = "Find the layer with: edgeseg parity --locate") -> None:
+        """Raise `GateError` with the first pair that failed, why, and what to do."""
         for pair in self.pairs:
             if not pair.passed:
-                raise GateError(
-                    f"{pair.candidate} is not {pair.reference}: {'; '.join(pair.problems)}. "
-                    "Find the layer with: edgeseg parity --locate"
-                )
+                raise GateError(f"{pair.candidate} is not {pair.reference}: {'; '.join(pair.problems)}. {next_step}")
 
 
 def measure_parity(

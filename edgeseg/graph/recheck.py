@@ -1,8 +1,10 @@
-"""Parity of a bundle that is already there, measured again: on this machine, or on frames of one's own."""
+"""Parity of graphs that are there already, measured again: a bundle's, or one that failed its gate and was kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,66 +12,73 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import onnx
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from edgeseg.bundle import Bundle
 from edgeseg.data import SegmentationDataset
-from edgeseg.errors import BundleError, CheckpointError
+from edgeseg.errors import BundleError, CheckpointError, ConfigError, UnavailableError
 from edgeseg.files import sha256_file
+from edgeseg.graph.contract import CHECKPOINT_PROPERTY, CLASSES_PROPERTY, FRAME, IMAGE
+from edgeseg.graph.lint import tensor_types
 from edgeseg.graph.locate import Divergence, locate_fp16
 from edgeseg.graph.parity import MIN_AGREEMENT, ParityReport, Reference, measure_parity
 from edgeseg.graph.recipe import ExportConfig
+from edgeseg.labels import LabelMap, distinct_palette
 from edgeseg.types import Frame
 
 if TYPE_CHECKING:
     from edgeseg.models.checkpoint import TrainedModel
 
 
-def load_graphs(bundle: Bundle) -> dict[str, ModelProto]:
-    """Precision → graph, of those that parity is defined for; raises `BundleError` without an FP32 graph."""
-    graphs = {
-        name: onnx.load_from_string(bundle.graph_bytes(name)) for name in bundle.precisions if name in MIN_AGREEMENT
-    }
-    if "fp32" not in graphs:
-        raise BundleError(f"{bundle.path} has no fp32 graph to start from; it has: {', '.join(bundle.precisions)}.")
-    return graphs
+@dataclass(frozen=True)
+class Exported:
+    """Graphs to measure, and what they were made of."""
+
+    path: Path
+    graphs: Mapping[str, ModelProto]
+    """By precision."""
+    label_map: LabelMap
+    network_hw: tuple[int, int]
+    camera_hw: tuple[int, int] | None
+    """Height and width of the frames; None: any."""
+    checkpoint_sha256: str | None
+
+    @property
+    def config(self) -> ExportConfig:
+        """With which they were exported."""
+        return ExportConfig(size_hw=self.network_hw, camera_hw=self.camera_hw, dynamic=self.camera_hw is None)
 
 
-def trained_model(bundle: Bundle, checkpoint: Path | None) -> TrainedModel:
-    """The model that a bundle was exported from: `checkpoint`, else the default; `CheckpointError` if it is not that.
+def open_exported(path: Path) -> Exported:
+    """Open a bundle (a folder), or a single graph of one (a file); raises `BundleError` for anything else."""
+    return _graph_file(path) if path.is_file() else _bundle(Bundle.open(path))
+
+
+def trained_model(exported: Exported, checkpoint: Path | None) -> TrainedModel:
+    """What the graphs were exported from: `checkpoint`, else the default model; `CheckpointError` if it is not that.
 
     A checkpoint is known by its sha256. Comparing with another model would say nothing about the export.
     """
     from edgeseg.models.checkpoint import default_checkpoint, load_checkpoint
 
-    wanted, name = bundle.manifest.lineage.get("checkpoint_sha256"), bundle.manifest.lineage.get("checkpoint")
-    path = default_checkpoint() if checkpoint is None else checkpoint
+    path, wanted = default_checkpoint() if checkpoint is None else checkpoint, exported.checkpoint_sha256
     found = sha256_file(path) if path.is_file() else None
     if checkpoint is None and found != wanted:
         raise CheckpointError(
-            f"{bundle.path} was exported from {name}, which is not the default model. Name the file with --checkpoint."
+            f"{exported.path} was not exported from the default model. Name its checkpoint with --checkpoint."
         )
     if found is not None and found != wanted:
         raise CheckpointError(
-            f"{path} is not what {bundle.path} was exported from ({name}, sha256 {str(wanted)[:12]}…): its sha256 is "
-            f"{found[:12]}…. Give that file, or export this one."
+            f"{path} is not what {exported.path} was exported from: its sha256 is {found[:12]}…, expected "
+            f"{str(wanted)[:12]}…. Give that file, or export this one."
         )
     return load_checkpoint(path)
 
 
-def export_config(bundle: Bundle) -> ExportConfig:
-    """The configuration that a bundle was exported with."""
-    contract = bundle.contract
-    return ExportConfig(
-        size_hw=contract.network_hw,
-        camera_hw=contract.camera_hw,
-        dynamic=contract.camera_hw is None,
-        fp16="fp16" in bundle.precisions,
-    )
-
-
 def dataset_frames(dataset: SegmentationDataset, limit: int, camera_hw: tuple[int, int] | None) -> list[Frame]:
     """Up to `limit` frames, spread evenly over the dataset, resized to the camera's size if that is fixed."""
+    if limit < 1:
+        raise ConfigError(f"limit={limit}: parity is measured on at least one frame.")
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).astype(int))
     frames = [dataset[int(index)].image_bgr for index in chosen]
     if camera_hw is None:
@@ -80,27 +89,86 @@ def dataset_frames(dataset: SegmentationDataset, limit: int, camera_hw: tuple[in
     ]
 
 
-def recheck(bundle: Bundle, frames: Sequence[Frame], *, frames_from: str, trained: TrainedModel | None) -> ParityReport:
-    """Measure the ladder on a bundle's own files; without the trained model, from FP32 on."""
-    reference: Reference | None = None
-    if trained is not None:
-        # Only here, because a bundle can be checked from FP32 on where there is no PyTorch.
-        from edgeseg.graph.export import sealed_network
-        from edgeseg.graph.reference import torch_logits
+class Recheck:
+    """The ladder on given graphs; without the trained model (None), from FP32 on.
 
-        reference = partial(torch_logits, sealed_network(trained, export_config(bundle)))
-    return measure_parity(load_graphs(bundle), frames, bundle.label_map, reference=reference, frames_from=frames_from)
+    A kept FP16 graph comes alone: the FP32 graph above it is then exported again from the trained model.
+    """
+
+    def __init__(self, exported: Exported, trained: TrainedModel | None) -> None:
+        self._exported = exported
+        self._trained = trained
+        self._graphs = dict(exported.graphs)
+        if "fp32" not in self._graphs:
+            if trained is None:
+                raise UnavailableError(
+                    f"{exported.path} has no FP32 graph to compare with, and there is no PyTorch here to export one. "
+                    "Install it with: pip install 'edgeseg[train]'"
+                )
+            from edgeseg.graph.export import export_graph
+
+            self._graphs = {"fp32": export_graph(trained, exported.config).model, **self._graphs}
+
+    def measure(self, frames: Sequence[Frame], *, frames_from: str) -> ParityReport:
+        """Compare on `frames`, uint8 (H, W, 3) BGR of the camera's size; `frames_from` says what they are."""
+        reference: Reference | None = None
+        if self._trained is not None:
+            # Only here, because graphs can be checked from FP32 on where there is no PyTorch.
+            from edgeseg.graph.export import sealed_network
+            from edgeseg.graph.reference import torch_logits
+
+            reference = partial(torch_logits, sealed_network(self._trained, self._exported.config))
+        return measure_parity(
+            self._graphs, frames, self._exported.label_map, reference=reference, frames_from=frames_from
+        )
+
+    def locate(self, frame_bgr: Frame) -> list[Divergence]:
+        """Walk through the graphs: PyTorch beside FP32 if the trained model is given, and FP32 beside FP16."""
+        found = []
+        if self._trained is not None:
+            from edgeseg.graph.export import export_graph
+            from edgeseg.graph.program import locate_fp32
+
+            program = export_graph(self._trained, self._exported.config)
+            found.append(locate_fp32(program, self._graphs["fp32"], frame_bgr))
+        if "fp16" in self._graphs:
+            found.append(locate_fp16(self._graphs["fp32"], self._graphs["fp16"], frame_bgr))
+        return found
 
 
-def locate(bundle: Bundle, frame: Frame, trained: TrainedModel | None) -> list[Divergence]:
-    """Walk through a bundle's graphs: PyTorch beside FP32 if the trained model is given, and FP32 beside FP16."""
-    graphs = load_graphs(bundle)
-    found = []
-    if trained is not None:
-        from edgeseg.graph.export import export_graph
-        from edgeseg.graph.program import locate_fp32
+def _bundle(bundle: Bundle) -> Exported:
+    known = [precision for precision in bundle.precisions if precision in MIN_AGREEMENT]
+    return Exported(
+        path=bundle.path,
+        graphs={precision: onnx.load_from_string(bundle.graph_bytes(precision)) for precision in known},
+        label_map=bundle.label_map,
+        network_hw=bundle.contract.network_hw,
+        camera_hw=bundle.contract.camera_hw,
+        checkpoint_sha256=bundle.manifest.lineage.get("checkpoint_sha256"),
+    )
 
-        found.append(locate_fp32(export_graph(trained, export_config(bundle)), graphs["fp32"], frame))
-    if "fp16" in graphs:
-        found.append(locate_fp16(graphs["fp32"], graphs["fp16"], frame))
-    return found
+
+def _graph_file(path: Path) -> Exported:
+    """A graph says itself what it is: in its shapes, and in the properties that the export wrote."""
+    try:
+        model = onnx.load_from_string(path.read_bytes())
+        properties = {entry.key: entry.value for entry in model.metadata_props}
+        names = tuple(json.loads(properties[CLASSES_PROPERTY]))
+        shapes = {
+            value.name: [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+            for value in (*model.graph.input, *model.graph.value_info)
+        }
+        _, _, network_height, network_width = shapes[IMAGE]
+        # An open size is 0 here.
+        _, height, width, _ = shapes[FRAME]
+    except Exception as error:  # protobuf's, JSON's and our own; whatever it is, this is no graph that we wrote
+        raise BundleError(f"{path} is not a sealed graph of edgeseg. Name one, or a bundle (a folder).") from error
+    half = TensorProto.FLOAT16 in tensor_types(model).values()
+    return Exported(
+        path=path,
+        graphs={"fp16" if half else "fp32": model},
+        label_map=LabelMap(names, distinct_palette(len(names))),
+        network_hw=(network_height, network_width),
+        camera_hw=(height, width) if height and width else None,
+        checkpoint_sha256=properties.get(CHECKPOINT_PROPERTY),
+    )

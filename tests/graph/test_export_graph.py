@@ -76,6 +76,7 @@ def test_nothing_of_the_exporting_machine_is_in_the_file(exported: ExportedGraph
 def test_the_file_names_its_classes(exported: ExportedGraph) -> None:
     properties = {entry.key: entry.value for entry in exported.model.metadata_props}
     assert properties["edgeseg.classes"] == '["dark", "grey", "bright"]'
+    assert properties["edgeseg.checkpoint_sha256"] == "ab" * 32
 
 
 def test_two_exports_are_the_same_bytes(exported: ExportedGraph, trained: TrainedModel) -> None:
