@@ -31,17 +31,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--contact-sheet", type=_png_path, metavar="PNG", help="write image | truth | prediction | error"
     )
+    parser.add_argument(
+        "--record", action="store_true", help="keep the figures in the checkpoint; bundles made of it carry them"
+    )
     add_json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns 0."""
     from edgeseg.data import detect_format, open_dataset
+    from edgeseg.errors import ConfigError
     from edgeseg.lazy import require
     from edgeseg.metrics.evaluate import evaluate
     from edgeseg.metrics.pictures import Gallery, save_confusion_picture, save_contact_sheet
     from edgeseg.runtime import load_segmenter
 
+    if args.record and (args.model is None or args.model.suffix != ".safetensors" or args.limit is not None):
+        raise ConfigError(
+            "--record writes the figures of a whole split into a .safetensors file. Name one; no --limit."
+        )
     if args.confusion is not None:
         require("matplotlib.figure", extra="train")  # now, not after minutes of segmenting
     dataset = open_dataset(args.format or detect_format(args.data), args.data, args.split)
@@ -74,6 +82,13 @@ def run(args: argparse.Namespace) -> int:
             "host_resize": resized,
         },
     )
+    if args.record:
+        from edgeseg.models.checkpoint import record_accuracy
+
+        kept = ("miou", "pixel_accuracy", "mean_accuracy", "iou", "frames")
+        figures = result.to_dict()
+        record_accuracy(args.model, {"dataset": dataset.name, **{key: figures[key] for key in kept}})
+        print(f"recorded in {args.model}")
     if args.confusion is not None:
         save_confusion_picture(args.confusion, result, dataset.label_map, title)
         print(f"confusion matrix: {args.confusion}")

@@ -140,6 +140,9 @@ def _verdict(report: ParityReport) -> str:
         f"Of {agreement.pixels:,} pixels ({agreement.frames} frames, {report.frames}), {changed} "
         f"have another class than in {_RUNGS[whole_way[0].reference]}."
     )
+    if sum(value is not None for value in agreement.iou.values()) < 2:
+        # Without a border between classes, no rounding can be seen.
+        counted += "\nThe model gave every pixel one class, so agreement proves nothing. Compare with --data."
     if report.passed:
         return f"{counted}\nEvery step passed: what was exported is what was trained."
     failed = [pair for pair in report.pairs if not pair.passed]

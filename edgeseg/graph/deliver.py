@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto
@@ -25,11 +28,9 @@ from edgeseg.graph.observe import peaks
 from edgeseg.graph.parity import ParityReport, measure_parity
 from edgeseg.graph.recipe import ExportConfig
 from edgeseg.graph.reference import torch_labels, torch_logits
+from edgeseg.models.checkpoint import ACCURACY, TrainedModel
 from edgeseg.runtime.ort import OrtSession
 from edgeseg.types import Labels
-
-if TYPE_CHECKING:
-    from edgeseg.models.checkpoint import TrainedModel
 
 SUFFIX = ".edgeseg"
 GOLDEN_FRAMES = 4
@@ -117,15 +118,19 @@ def deliver(
         return Delivery(parity, None, _keep(graphs, parity.failed_precisions, path))
     golden = [(scene, torch_labels(exported.sealed, scene.frame_bgr)) for scene in _most_certain(scenes, parity)]
     files = {precision: model.SerializeToString() for precision, model in graphs.items()}
-    for precision, file in files.items():
-        _replay(precision, file, golden)
+    latency = {precision: _replay(precision, file, golden) for precision, file in files.items()}
     with writer:
         for precision, file in files.items():
             writer.add_graph(precision, file, opset=OPSET, params=_parameters(trained))
         for scene, labels in golden:
             writer.add_golden(scene.name, scene.frame_bgr, labels)
         record = parity.to_dict() | ({"fp16_conversion": half.to_dict()} if half else {})
-        bundle = writer.finish(lineage=_lineage(trained), parity=record)
+        bundle = writer.finish(
+            lineage=_lineage(trained),
+            parity=record,
+            accuracy=trained.lineage.get(ACCURACY),
+            latency={"median_ms": latency, "backend": OrtSession.backend, "machine": _machine()},
+        )
     return Delivery(parity, bundle, {})
 
 
@@ -142,11 +147,19 @@ def _most_certain(scenes: Sequence[NamedFrame], parity: ParityReport) -> list[Na
     return [scenes[index] for index in sorted(best)]
 
 
-def _replay(precision: str, model: bytes, golden: Sequence[tuple[NamedFrame, Labels]]) -> None:
-    """Do what `edgeseg verify` will do on the device; raise `GateError` if it would fail even here."""
+def _replay(precision: str, model: bytes, golden: Sequence[tuple[NamedFrame, Labels]]) -> float:
+    """Do what `edgeseg verify` will do on the device; raise `GateError` if it would fail even here.
+
+    Returns the median latency in ms, first to last golden frame, the very first run, which allocates, left out.
+    """
+    times_ms = []
     with OrtSession(model, name=f"the {precision} graph") as session:
+        session.run(golden[0][0].frame_bgr[np.newaxis])
         for scene, labels in golden:
-            differing = int(np.count_nonzero(session.run(scene.frame_bgr[np.newaxis])[0] != labels))
+            began_s = time.perf_counter()
+            answer = session.run(scene.frame_bgr[np.newaxis])[0]
+            times_ms.append(1e3 * (time.perf_counter() - began_s))
+            differing = int(np.count_nonzero(answer != labels))
             may_differ = labels.size * MAY_DIFFER_PPM[precision] // 1_000_000
             if differing > may_differ:
                 raise GateError(
@@ -154,6 +167,12 @@ def _replay(precision: str, model: bytes, golden: Sequence[tuple[NamedFrame, Lab
                     f"{labels.size} pixels another class than PyTorch, {may_differ} may differ. If its logits agree, "
                     "the frame's size is at fault: an odd one puts pixel centres exactly between two of the network's."
                 )
+    return float(np.median(times_ms))
+
+
+def _machine() -> str:
+    """What the latency was measured on, without a name that would tell whose machine it is."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
 
 
 def _keep(graphs: Mapping[str, ModelProto], precisions: tuple[str, ...], path: Path) -> dict[str, Path]:

@@ -29,6 +29,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """RGB mean and standard deviation on the scale 0..1, as torchvision publishes them with its ImageNet weights."""
 
+ACCURACY = "accuracy"
+"""Key of the lineage under which `edgeseg evaluate --record` keeps what it measured."""
+
 _METADATA_KEY = "edgeseg"
 _FOREIGN_SIZE_HW = (360, 480)
 """Network size assumed for weights that do not say theirs; `edgeseg export --size` changes it."""
@@ -79,6 +82,15 @@ def save_checkpoint(path: Path | str, model: TrainedModel, *, half: bool = False
         "lineage": model.lineage,
     }
     # Not save_file, whose own errors for a full disk are not OSErrors.
+    write_bytes(path, save(tensors, metadata={_METADATA_KEY: json.dumps(description)}))
+
+
+def record_accuracy(path: Path, figures: Mapping[str, Any]) -> None:
+    """Write what was measured on a labelled dataset into the checkpoint itself; no weight changes by a bit."""
+    from safetensors.torch import save
+
+    description, tensors = _read_safetensors(path)
+    description["lineage"] = {**description.get("lineage", {}), ACCURACY: dict(figures)}
     write_bytes(path, save(tensors, metadata={_METADATA_KEY: json.dumps(description)}))
 
 

@@ -54,6 +54,11 @@ def read_pth(path: Path | str) -> StateDict:
     path = Path(path)
     content = read_plain(path, _ADVICE)
     if isinstance(content, dict):
+        if content.keys() >= {"network", "average", "optimiser"}:
+            raise CheckpointError(
+                f"{path}: the state of a run of `edgeseg train`, which writes its .safetensors when it ends. "
+                "Finish it with --resume."
+            )
         content = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)), content)
     named = content.items() if isinstance(content, dict) else ()
     tensors = {_bare(name): value for name, value in named if isinstance(name, str) and torch.is_tensor(value)}

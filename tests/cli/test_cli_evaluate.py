@@ -148,6 +148,13 @@ def test_bad_input_is_one_line_and_exit_code_two(
     assert lines[0].startswith("edgeseg: error: ")
 
 
+def test_figures_are_recorded_in_checkpoints_alone(
+    bundle: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(bundle), "--data", str(data), "--record"]) == 2
+    assert "--record writes the figures of a whole split into a .safetensors file" in capsys.readouterr().err
+
+
 def test_a_missing_bundle(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(tmp_path / "none.edgeseg"), "--data", str(data), "--split", "all"]) == 2
     assert "none.edgeseg does not exist" in capsys.readouterr().err

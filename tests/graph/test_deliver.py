@@ -58,6 +58,10 @@ def test_the_bundle_has_both_graphs_and_says_what_they_are(bundle: Bundle) -> No
     assert bundle.contract.camera_hw == bundle.contract.network_hw == (50, 70)
     assert manifest.name == "tiny"
     assert manifest.created == "2026-11-21T12:00:00+00:00"
+    assert manifest.accuracy is None, "nothing was recorded in the checkpoint"
+    assert manifest.latency is not None
+    assert set(manifest.latency["median_ms"]) == {"fp32", "fp16"}
+    assert min(manifest.latency["median_ms"].values()) > 0
     assert {graph.opset for graph in manifest.graphs.values()} == {20}
     assert manifest.graphs["fp32"].params == sum(value.numel() for value in tiny_model().network.parameters())
 
@@ -182,7 +186,7 @@ def test_another_checkpoint_than_the_bundle_was_made_from_is_refused(
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"other")
     monkeypatch.setattr("edgeseg.models.checkpoint.default_checkpoint", lambda: other)
-    words = "sha256 abababababab…" if named else "Name the file with --checkpoint"
+    words = "expected abababababab…" if named else "Name its checkpoint with --checkpoint"
     with pytest.raises(CheckpointError, match=words):
         trained_model(open_exported(bundle.path), other if named else None)
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from edgeseg.errors import CheckpointError, OutputError
 from edgeseg.labels import CAMVID
-from edgeseg.models.checkpoint import default_checkpoint, load_checkpoint, save_checkpoint
+from edgeseg.models.checkpoint import default_checkpoint, load_checkpoint, record_accuracy, save_checkpoint
 
 Description = dict[str, Any]
 Tensors = dict[str, torch.Tensor]
@@ -102,6 +102,16 @@ def test_channels_last_and_gradients_do_not_matter(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.safetensors", model)
     save_checkpoint(tmp_path / "b.safetensors", trained())
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_recorded_accuracy_changes_no_weight(checkpoint: Path) -> None:
+    before, weights = contents(checkpoint)
+    record_accuracy(checkpoint, {"dataset": "camvid test", "miou": 0.5})
+    record_accuracy(checkpoint, {"dataset": "camvid test", "miou": 0.6})
+    after, same = contents(checkpoint)
+    assert after.pop("lineage") == {**before.pop("lineage"), "accuracy": {"dataset": "camvid test", "miou": 0.6}}
+    assert after == before
+    assert all(torch.equal(weights[name], same[name]) for name in weights.keys() | same.keys())
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:

@@ -281,6 +281,11 @@ def test_a_torn_or_foreign_state_is_refused(straight: Path, data: Path, tmp_path
         assert "choose another --output" in message.lower()
 
 
+def test_a_state_is_no_checkpoint(straight: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"state\.pt: the state of a run .* Finish it with --resume"):
+        load_checkpoint(straight / "state.pt")
+
+
 def test_a_loss_that_explodes_ends_the_run_in_plain_words(data: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, optimiser=OptimiserConfig(1e30), schedule=ScheduleConfig(2, 2, 0, workers=0))
     with pytest.raises(ConfigError, match=r"the loss became (nan|inf) in epoch \d\. Lower learning_rate"):
