@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def _latency(bundle: Bundle, threads: int) -> dict[str, float]:
         Segmenter(bundle, precision="fp32", threads=threads) as fp32,
         load_segmenter(None, threads=threads) as trained,
     ):
-        candidates = {
+        candidates: dict[str, Callable[[], object]] = {
             "PyTorch FP32, frame to labels": lambda: trained(frame),
             "ONNX Runtime FP32, frame to labels": lambda: fp32(frame),
             "ONNX Runtime FP32, with overlay": lambda: overlay.paint(frame, fp32(frame).labels, "edgeseg"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import LABEL_MAP, tiny_model
+from tiny_graph import LABEL_MAP, tiny_model
 
 from edgeseg.bundle import Bundle
 from edgeseg.data import Sample

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import nn
 
-from edgeseg.graph.export import ExportedGraph, export_graph
-from edgeseg.graph.recipe import ExportConfig
 from edgeseg.labels import LabelMap
 from edgeseg.models.checkpoint import TrainedModel
 from edgeseg.models.registry import ModelSpec
@@ -61,14 +58,3 @@ def tiny_model() -> TrainedModel:
                 module.running_var.uniform_(0.1, 0.5)
     spec = ModelSpec("fcn8s_mobilenet_v2", len(LABEL_MAP))
     return TrainedModel(network.eval(), spec, LABEL_MAP, SIZE_HW, sha256="ab" * 32, source="folder/tiny.safetensors")
-
-
-@pytest.fixture
-def trained() -> TrainedModel:
-    return tiny_model()
-
-
-@pytest.fixture(scope="session")
-def exported() -> ExportedGraph:
-    """For frames at the network's size. Shared: copy the model before changing it."""
-    return export_graph(tiny_model(), ExportConfig())
