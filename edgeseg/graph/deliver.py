@@ -22,9 +22,9 @@ from edgeseg.errors import ConfigError, GateError
 from edgeseg.files import write_bytes
 from edgeseg.graph.contract import OPSET
 from edgeseg.graph.export import ExportedGraph, export_graph
-from edgeseg.graph.fp16 import MAX_HALF, Fp16Graph, convert_to_fp16
-from edgeseg.graph.frames import FRAMES_FROM, NamedFrame, road_scenes
-from edgeseg.graph.observe import peaks
+from edgeseg.graph.fp16 import Fp16Graph, convert_to_fp16
+from edgeseg.graph.frames import FRAMES_FROM, SCENES, NamedFrame, road_scenes
+from edgeseg.graph.observe import statistics
 from edgeseg.graph.parity import ParityReport, measure_parity
 from edgeseg.graph.recipe import ExportConfig
 from edgeseg.graph.reference import torch_labels, torch_logits
@@ -36,10 +36,6 @@ SUFFIX = ".edgeseg"
 GOLDEN_FRAMES = 4
 """So many of the compared frames go into the bundle: those on which all graphs agree best. A golden frame tests a
 device, frame by frame; one full of near ties would blame the device for what the precision does."""
-
-HEADROOM = 4.0
-"""A tensor stays float32 if on the compared frames it comes within this factor of the largest float16: other frames may
-bring larger values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +131,8 @@ def deliver(
 
 
 def _half_graph(exported: ExportedGraph, scenes: list[NamedFrame], config: ExportConfig) -> Fp16Graph:
-    highest = peaks(exported.model, [scene.frame_bgr for scene in scenes[:2]])
-    too_large = {tensor for tensor, peak in highest.items() if not peak * HEADROOM <= MAX_HALF}
-    return convert_to_fp16(exported.model, too_large=too_large, dynamic=config.dynamic)
+    seen = statistics(exported.model, [scene.frame_bgr for scene in scenes[: len(SCENES)]])
+    return convert_to_fp16(exported.model, seen, dynamic=config.dynamic)
 
 
 def _most_certain(scenes: Sequence[NamedFrame], parity: ParityReport) -> list[NamedFrame]:

@@ -1,7 +1,8 @@
 """FP32 graph → strongly typed FP16 graph: what TensorRT 10 and 11 build, now that their FP16 flag is gone.
 
 Weights and computation between the preprocessed image and the logits become float16; input, output, preprocessing and
-label handling stay as they are. Tensors keep their names, so that both graphs can be compared tensor by tensor.
+label handling stay as they are. Tensors keep their names, so that both graphs can be compared tensor by tensor. Given
+statistics of the tensors, convolutions' weights are rounded so that channels keep their means (see `mean_rounding`).
 
 This is a pass of our own because of what `onnxruntime.transformers.float16` does to such a graph: it clips weights
 beyond 65504 and lifts those below 6e-8 without a word, converts every Cast to float32, those of the preprocessing and
@@ -11,19 +12,27 @@ own even where two follow one another, and appends casts out of topological orde
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgeseg.graph.contract import IMAGE, LOGITS
 from edgeseg.graph.lint import check_sealed, tensor_types
+from edgeseg.graph.mean_rounding import round_keeping_means
+from edgeseg.graph.observe import TensorStatistics
 
 MAX_HALF = 65504.0
 """Largest finite float16 (IEEE 754 binary16)."""
+
+HEADROOM = 4.0
+"""A tensor counts as too large if on the frames looked at it comes within this factor of the largest float16: other
+frames may bring larger values."""
 
 DELICATE = {
     "Resize": "interpolated logits decide at class borders, and float16 has 11 bits",
@@ -65,12 +74,19 @@ class Fp16Graph:
         return {"kept_fp32": dict(self.kept), "weights_flushed_to_zero": dict(self.flushed)}
 
 
-def convert_to_fp16(model: ModelProto, *, too_large: Collection[str] = (), dynamic: bool = False) -> Fp16Graph:
+def convert_to_fp16(
+    model: ModelProto, statistics: Mapping[str, TensorStatistics] | None = None, *, dynamic: bool = False
+) -> Fp16Graph:
     """FP32 sealed graph → FP16 sealed graph; `model` is left as it is.
 
-    `too_large` names tensors whose values come near float16's range; operators that read or write one stay float32.
-    Weights beyond the range keep their operator in float32 too. Raises `GateError` where the result is not sound.
+    `statistics` (from `observe.statistics`) tell which tensors come near float16's range, whose operators then stay
+    float32, and let the weights of convolutions be rounded so that channels keep their means. Without them every weight
+    is rounded to nearest. Weights beyond the range keep their operator in float32 too. Raises `GateError` where the
+    result is not sound.
     """
+    statistics = statistics or {}
+    # Not "above": a NaN counts as well.
+    too_large = {name for name, values in statistics.items() if not values.peak * HEADROOM <= MAX_HALF}
     half = ModelProto.FromString(model.SerializeToString())
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in half.graph.initializer}
     types = tensor_types(onnx.shape_inference.infer_shapes(half, strict_mode=True))
@@ -84,14 +100,9 @@ def convert_to_fp16(model: ModelProto, *, too_large: Collection[str] = (), dynam
             kept[node.name] = reason
         else:
             chosen.add(node.output[0])
-    _retype(half, types, chosen, weights)
+    _retype(half, types, chosen, _half_weights(half, weights, chosen, statistics))
     check_sealed(half, dynamic=dynamic)
-    flushed = {
-        tensor.name: zeros
-        for tensor in half.graph.initializer
-        if tensor.data_type == TensorProto.FLOAT16 and (zeros := _flushed(weights, tensor))
-    }
-    return Fp16Graph(half, kept, flushed)
+    return Fp16Graph(half, kept, _flushed(half, weights))
 
 
 def _between(model: ModelProto) -> list[NodeProto]:
@@ -122,7 +133,32 @@ def _reason_to_keep(node: NodeProto, weights: Mapping[str, Any], too_large: Coll
     return None
 
 
-def _retype(model: ModelProto, types: dict[str, int], chosen: set[str], weights: Mapping[str, Any]) -> None:
+def _half_weights(
+    model: ModelProto,
+    weights: Mapping[str, NDArray[Any]],
+    chosen: Collection[str],
+    statistics: Mapping[str, TensorStatistics],
+) -> dict[str, NDArray[np.float16]]:
+    """Each float32 weight that float16 can hold, rounded: to nearest, or so that a convolution keeps its means."""
+    with np.errstate(over="ignore"):  # those stay float32 with their operator
+        rounded = {name: values.astype(np.float16) for name, values in weights.items() if values.dtype == np.float32}
+    readers = Counter(name for node in model.graph.node for name in node.input)
+    for node in model.graph.node:
+        if node.op_type != "Conv" or node.output[0] not in chosen:
+            continue
+        image, kernel, *bias = node.input
+        means = statistics[image].means if image in statistics else None
+        if means is not None and kernel in weights and readers[kernel] == 1:
+            groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+            rounded[kernel] = round_keeping_means(
+                weights[kernel], weights.get(bias[0]) if bias else None, means, groups
+            )
+    return rounded
+
+
+def _retype(
+    model: ModelProto, types: Mapping[str, int], chosen: Collection[str], weights: Mapping[str, NDArray[np.float16]]
+) -> None:
     """Make the nodes that write a `chosen` tensor compute in float16, with a cast wherever the two types meet."""
     graph = model.graph
     now = {name: kind for name, kind in types.items() if kind == TensorProto.FLOAT}
@@ -131,7 +167,7 @@ def _retype(model: ModelProto, types: dict[str, int], chosen: set[str], weights:
     added: list[TensorProto] = []
     for original in graph.node:
         node = NodeProto.FromString(original.SerializeToString())
-        computes_half = bool(chosen.intersection(node.output))
+        computes_half = node.output[0] in chosen
         for index, name in enumerate(node.input):
             if name not in now or (node.op_type in _ANY_FLOAT and name not in weights):
                 continue
@@ -143,7 +179,7 @@ def _retype(model: ModelProto, types: dict[str, int], chosen: set[str], weights:
             if key not in made:
                 made[key] = f"{name}.{'fp16' if want == TensorProto.FLOAT16 else 'fp32'}"
                 if name in weights:
-                    added.append(numpy_helper.from_array(_to_half(weights[name]), made[key]))
+                    added.append(numpy_helper.from_array(weights[name], made[key]))
                 else:
                     nodes.append(helper.make_node("Cast", [name], [made[key]], name=made[key], to=want))
             node.input[index] = made[key]
@@ -161,10 +197,6 @@ def _retype(model: ModelProto, types: dict[str, int], chosen: set[str], weights:
         if now.get(value.name) == TensorProto.FLOAT16:
             value.type.tensor_type.elem_type = TensorProto.FLOAT16
     _drop_unused_weights(model)
-
-
-def _to_half(values: Any) -> Any:
-    return values.astype(np.float16)
 
 
 def _drop_unused_weights(model: ModelProto) -> None:
@@ -185,6 +217,13 @@ def _drop_unused_weights(model: ModelProto) -> None:
     graph.initializer.extend(remaining)
 
 
-def _flushed(weights: Mapping[str, Any], tensor: TensorProto) -> int:
-    before = weights[tensor.name.removesuffix(".fp16")]
-    return int(np.count_nonzero(before) - np.count_nonzero(numpy_helper.to_array(tensor)))
+def _flushed(model: ModelProto, weights: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """Float16 weights → how many of their values were something and are zero now."""
+    flushed = {}
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT16:
+            before, after = weights[tensor.name.removesuffix(".fp16")], numpy_helper.to_array(tensor)
+            zeros = int(np.count_nonzero((before != 0) & (after == 0)))
+            if zeros:
+                flushed[tensor.name] = zeros
+    return flushed

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgeseg.errors import GateError
 from edgeseg.graph.contract import FRAME
@@ -18,7 +19,21 @@ from edgeseg.types import Frame
 _ERRORS_ONLY = 3
 """ONNX Runtime's log severity."""
 
+_AXES = "axes.of.batch.and.space"
+_NCHW = 4
+"""Rank of the tensors that have channels."""
+
 Tensors = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorStatistics:
+    """What a tensor's values were over some frames."""
+
+    peak: float
+    """Largest magnitude."""
+    means: NDArray[np.float32] | None = None
+    """Mean of each channel, (C); None for tensors that are not NCHW."""
 
 
 class Observer:
@@ -55,15 +70,31 @@ def inner_floats(model: ModelProto) -> list[str]:
     return [name for node in model.graph.node for name in node.output if types.get(name) in floats]
 
 
-def peaks(model: ModelProto, frames: Sequence[Frame]) -> dict[str, float]:
-    """Largest magnitude of each float tensor over `frames`."""
+def statistics(model: ModelProto, frames: Sequence[Frame]) -> dict[str, TensorStatistics]:
+    """Range and channel means of each float tensor over `frames`, uint8 (H, W, 3) BGR."""
     names = inner_floats(model)
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.value_info}
     # Reduced inside the graph: all tensors of a deep network at once would fill the memory.
     copy = ModelProto.FromString(model.SerializeToString())
+    graph = copy.graph
+    graph.initializer.append(numpy_helper.from_array(np.array([0, 2, 3]), _AXES))
+    outputs = []
     for name in names:
-        copy.graph.node.append(helper.make_node("Abs", [name], [f"{name}.abs"]))
-        copy.graph.node.append(helper.make_node("ReduceMax", [f"{name}.abs"], [f"{name}.peak"], keepdims=0))
-        copy.graph.value_info.append(helper.make_tensor_value_info(f"{name}.peak", TensorProto.FLOAT, []))
-    observe = Observer(copy, [f"{name}.peak" for name in names])
+        graph.node.append(helper.make_node("Abs", [name], [f"{name}.abs"]))
+        graph.node.append(helper.make_node("ReduceMax", [f"{name}.abs"], [f"{name}.peak"], keepdims=0))
+        outputs.append(f"{name}.peak")
+        if ranks.get(name) == _NCHW:
+            graph.node.append(helper.make_node("ReduceMean", [name, _AXES], [f"{name}.means"], keepdims=0))
+            outputs.append(f"{name}.means")
+    graph.value_info.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs)
+    observe = Observer(copy, outputs)
     observed = [observe(frame) for frame in frames]
-    return {name: max(float(values[f"{name}.peak"]) for values in observed) for name in names}
+    return {
+        name: TensorStatistics(
+            peak=max(float(values[f"{name}.peak"]) for values in observed),
+            means=np.mean([values[f"{name}.means"] for values in observed], axis=0)
+            if ranks.get(name) == _NCHW
+            else None,
+        )
+        for name in names
+    }

@@ -14,6 +14,9 @@ from edgeseg.graph.contract import FRAME, IMAGE, LABELS, LOGITS
 from edgeseg.graph.export import ExportedGraph
 from edgeseg.graph.fp16 import convert_to_fp16
 from edgeseg.graph.lint import tensor_types
+from edgeseg.graph.observe import Observer, TensorStatistics, statistics
+from edgeseg.graph.rounding import emulate_fp16
+from edgeseg.types import Frame
 
 
 def _changed(model: ModelProto, name: str, change: Callable[[NDArray[np.float32]], None]) -> ModelProto:
@@ -24,6 +27,10 @@ def _changed(model: ModelProto, name: str, change: Callable[[NDArray[np.float32]
     change(values)
     tensor.CopyFrom(numpy_helper.from_array(values, name))
     return copy
+
+
+def _near_the_range(name: str) -> dict[str, TensorStatistics]:
+    return {name: TensorStatistics(peak=20000.0)}
 
 
 def test_types_inside_and_at_the_edges(exported: ExportedGraph) -> None:
@@ -54,7 +61,7 @@ def test_tensors_keep_their_names(exported: ExportedGraph) -> None:
 
 def test_the_given_model_is_left_as_it_is(exported: ExportedGraph) -> None:
     before = exported.model.SerializeToString(deterministic=True)
-    convert_to_fp16(exported.model, too_large=["hardtanh"])
+    convert_to_fp16(exported.model, _near_the_range("hardtanh"))
     assert exported.model.SerializeToString(deterministic=True) == before
 
 
@@ -65,7 +72,7 @@ def test_sums_over_the_image_stay_float32(exported: ExportedGraph) -> None:
 
 
 def test_no_two_casts_follow_one_another(exported: ExportedGraph) -> None:
-    half = convert_to_fp16(exported.model, too_large=["getitem_6"]).model
+    half = convert_to_fp16(exported.model, _near_the_range("getitem_6")).model
     casts = {node.output[0]: node for node in half.graph.node if node.op_type == "Cast"}
     network_casts = [node for node in casts.values() if node.output[0].endswith((".fp16", ".fp32"))]
     assert len(network_casts) >= 3
@@ -73,13 +80,48 @@ def test_no_two_casts_follow_one_another(exported: ExportedGraph) -> None:
 
 
 def test_operators_around_a_tensor_near_the_range_stay_float32(exported: ExportedGraph) -> None:
-    half = convert_to_fp16(exported.model, too_large=["hardtanh"])
+    half = convert_to_fp16(exported.model, _near_the_range("hardtanh"))
     types = tensor_types(half.model)
     around = [node for node in exported.model.graph.node if "hardtanh" in (*node.input, *node.output)]
     assert len(around) >= 3
     for node in around:
         assert "hardtanh" in half.kept[node.name]
         assert types[node.output[0]] == TensorProto.FLOAT
+
+
+def _frames(seed: int) -> list[Frame]:
+    patches = np.random.default_rng(seed).integers(0, 256, (4, 5, 7, 3), np.uint8)
+    return list(patches.repeat(10, axis=1).repeat(10, axis=2))
+
+
+def test_statistics_are_those_of_the_tensors(exported: ExportedGraph) -> None:
+    frames = _frames(0)
+    found = statistics(exported.model, frames)
+    observe = Observer(exported.model, ["hardtanh", LOGITS])
+    for name in ("hardtanh", LOGITS):
+        values = np.concatenate([observe(frame)[name] for frame in frames])
+        assert found[name].peak == pytest.approx(np.abs(values).max())
+        means = found[name].means
+        assert means is not None
+        np.testing.assert_allclose(means, values.mean(axis=(0, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_statistics_bring_the_logits_closer_on_frames_not_seen(exported: ExportedGraph) -> None:
+    with_means = convert_to_fp16(exported.model, statistics(exported.model, _frames(0))).model
+    to_nearest = convert_to_fp16(exported.model).model
+    exact = Observer(exported.model, [LOGITS])
+
+    def error(model: ModelProto) -> float:
+        observe = Observer(emulate_fp16(model), [LOGITS])
+        return float(np.mean([np.abs(observe(frame)[LOGITS] - exact(frame)[LOGITS]).mean() for frame in _frames(1)]))
+
+    assert error(with_means) < 0.9 * error(to_nearest)
+
+
+@pytest.mark.parametrize("peak", [np.nan, np.inf])
+def test_a_tensor_that_is_no_number_stays_float32(exported: ExportedGraph, peak: float) -> None:
+    half = convert_to_fp16(exported.model, {"hardtanh": TensorStatistics(peak)})
+    assert tensor_types(half.model)["hardtanh"] == TensorProto.FLOAT
 
 
 def test_weights_beyond_the_range_keep_their_operator_in_float32(exported: ExportedGraph) -> None:
@@ -111,7 +153,7 @@ def test_weights_that_both_precisions_read_exist_twice(exported: ExportedGraph) 
     shared = next(node.input[1] for node in model.graph.node if node.op_type == "Clip")
     users = [node for node in model.graph.node if shared in node.input]
     assert len(users) >= 2
-    half = convert_to_fp16(model, too_large=[users[0].output[0]]).model
+    half = convert_to_fp16(model, _near_the_range(users[0].output[0])).model
     types = tensor_types(half)
     assert types[shared] == TensorProto.FLOAT
     assert types[f"{shared}.fp16"] == TensorProto.FLOAT16
