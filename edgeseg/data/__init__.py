@@ -1,4 +1,4 @@
-"""Labelled datasets. A new format is one file with an `open` function, and one line in `FORMATS`."""
+"""Labelled datasets. A new format is one file with a `FORMAT`, and one line in `FORMATS`."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import importlib
 from pathlib import Path
 
 from edgeseg.data.base import Sample, SegmentationDataset
+from edgeseg.data.format import DatasetFormat
 from edgeseg.errors import ConfigError, DataError
 
-__all__ = ["FORMATS", "Sample", "SegmentationDataset", "detect_format", "open_dataset"]
+__all__ = ["FORMATS", "Sample", "SegmentationDataset", "dataset_format", "detect_format", "open_dataset"]
 
 FORMATS = {
-    "camvid": "edgeseg.data.camvid:open_camvid",
-    "kitti-road": "edgeseg.data.kitti_road:open_kitti_road",
-    "voc": "edgeseg.data.voc:open_voc",
-    "folder": "edgeseg.data.folder:open_folder",
-    "synthetic": "edgeseg.data.synthetic:open_synthetic",
+    "camvid": "edgeseg.data.camvid",
+    "kitti-road": "edgeseg.data.kitti_road",
+    "voc": "edgeseg.data.voc",
+    "folder": "edgeseg.data.folder",
+    "synthetic": "edgeseg.data.synthetic",
 }
-"""Format name → `module:function`, loaded when first used. Each function is `(root, split) -> SegmentationDataset`."""
+"""Format name → module, loaded when first used, whose `FORMAT` is a `DatasetFormat`."""
 
-_SIGNS = {
-    "camvid": ("trainannot", "valannot", "testannot"),
-    "kitti-road": ("training/gt_image_2",),
-    "voc": ("ImageSets/Segmentation",),
-    "folder": ("labels.toml",),
-}
-"""Format name → paths of which one is enough to recognise a dataset folder."""
+
+def dataset_format(name: str) -> DatasetFormat:
+    """The format called `name`; raises `ConfigError` naming the known ones."""
+    if name not in FORMATS:
+        raise ConfigError(f"dataset format {name!r} is unknown; choose one of: {', '.join(FORMATS)}.")
+    found: DatasetFormat = importlib.import_module(FORMATS[name]).FORMAT
+    return found
 
 
 def open_dataset(format: str, root: Path | str, split: str) -> SegmentationDataset:
@@ -34,22 +35,18 @@ def open_dataset(format: str, root: Path | str, split: str) -> SegmentationDatas
     `root` is a folder, except for `synthetic`, where it describes the drive (`seed=7&scene=rain&frames=100`).
     Raises `ConfigError` for an unknown format and `DataError` for a folder that cannot be used.
     """
-    if format not in FORMATS:
-        raise ConfigError(f"dataset format {format!r} is unknown; choose one of: {', '.join(FORMATS)}.")
-    module, function = FORMATS[format].split(":")
-    dataset: SegmentationDataset = getattr(importlib.import_module(module), function)(root, split)
-    return dataset
+    return dataset_format(format).open(root, split)
 
 
 def detect_format(root: Path | str) -> str:
-    """Name of the format that the folder `root` is laid out in; raises `DataError` where that is not certain."""
-    folder = Path(root)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such dataset folder. Check the path.")
-    found = [name for name, signs in _SIGNS.items() if any((folder / sign).exists() for sign in signs)]
+    """Name of the format that `root` is laid out in; raises `DataError` where that is not certain."""
+    path = Path(root)
+    if not path.exists():
+        raise DataError(f"{path}: no such dataset folder. Check the path.")
+    found = [name for name in FORMATS if dataset_format(name).recognises(path)]
     if len(found) == 1:
         return found[0]
     if found:
-        raise DataError(f"{folder}: looks like {' and '.join(found)} at once. Say which with --format.")
-    signs = "; ".join(f"{name} has {' or '.join(signs)}" for name, signs in _SIGNS.items())
-    raise DataError(f"{folder}: not a dataset layout known here ({signs}). Check the path or give --format.")
+        raise DataError(f"{path}: looks like {' and '.join(found)} at once. Say which with --format.")
+    signs = "; ".join(f"{name} has {signs}" for name in FORMATS if (signs := dataset_format(name).signs))
+    raise DataError(f"{path}: not a dataset layout known here ({signs}). Check the path or give --format.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from edgeseg.data.format import DatasetFormat, has_any
 from edgeseg.data.masks import MaskCoding
 from edgeseg.data.pairs import Pair, PairedDataset, read_list, require_folder
 from edgeseg.errors import DataError
@@ -39,3 +40,13 @@ def _relative(word: str) -> PurePosixPath:
     """The upstream lists hold the authors' own absolute paths (/SegNet/CamVid/train/x.png): folder and file count."""
     path = PurePosixPath(word)
     return PurePosixPath(*path.parts[-2:]) if path.is_absolute() else path
+
+
+def _splits(root: Path) -> list[str]:
+    found = [split for split in ("train", "val", "test") if (root / f"{split}.txt").is_file()]
+    return [*found, *(name for name, parts in _JOINED.items() if set(parts) <= set(found))]
+
+
+FORMAT = DatasetFormat(
+    open_camvid, _splits, has_any("trainannot", "valannot", "testannot"), "trainannot/, valannot/ or testannot/"
+)

@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgeseg.data.format import DatasetFormat, has_any, stems
 from edgeseg.data.images import IMAGE_SUFFIXES, MASK_SUFFIX
 from edgeseg.data.masks import MaskCoding
 from edgeseg.data.pairs import Pair, PairedDataset, read_list, require_folder
@@ -52,12 +53,16 @@ def open_folder(root: Path | str, split: str) -> PairedDataset:
     elif split == "all":
         pairs = _folder_pairs(images, masks)
     else:
-        lists = {file.stem for file in folder.glob("*.txt")}
-        known = sorted(lists | {child.name for child in images.iterdir() if child.is_dir()}) or ["all"]
         raise DataError(
-            f"{folder}: no split {split!r}, neither {split}.txt nor images/{split}/. Try {', '.join(known)}."
+            f"{folder}: no split {split!r}, neither {split}.txt nor images/{split}/. Try {', '.join(_splits(folder))}."
         )
     return PairedDataset(f"{folder.name} {split}", pairs, coding)
+
+
+def _splits(root: Path) -> list[str]:
+    images = root / "images"
+    below = {child.name for child in images.iterdir() if child.is_dir()} if images.is_dir() else set()
+    return sorted({*stems(root), *below}) or ["all"]
 
 
 def _folder_pairs(images: Path, masks: Path) -> list[Pair]:
@@ -118,3 +123,6 @@ def _coding_from(value: dict[str, Any]) -> MaskCoding:
             raise ConfigError(f"void_colour = {void_colour!r}; expected three numbers: [red, green, blue].")
         void_colour = (void_colour[0], void_colour[1], void_colour[2])
     return MaskCoding(label_map, kind, void_colour)
+
+
+FORMAT = DatasetFormat(open_folder, _splits, has_any("labels.toml"), "labels.toml")

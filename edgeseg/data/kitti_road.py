@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from edgeseg.data.format import DatasetFormat, has_any
 from edgeseg.data.masks import MaskCoding
 from edgeseg.data.pairs import Pair, PairedDataset, require_folder
 from edgeseg.errors import DataError
@@ -43,3 +44,6 @@ def open_kitti_road(root: Path | str, split: str) -> PairedDataset:
         if match and _SPLITS[split](int(match["number"]))
     ]
     return PairedDataset(f"kitti-road {split}", pairs, MaskCoding(KITTI_ROAD, "colours", VOID_COLOUR))
+
+
+FORMAT = DatasetFormat(open_kitti_road, lambda _: list(_SPLITS), has_any("training/gt_image_2"), "training/gt_image_2/")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgeseg.data.format import DatasetFormat, has_any, stems
 from edgeseg.data.masks import MaskCoding
 from edgeseg.data.pairs import Pair, PairedDataset, read_list, require_folder
 from edgeseg.errors import ConfigError, DataError
@@ -38,3 +39,11 @@ def _label_map(folder: Path) -> LabelMap:
         return LabelMap(names, distinct_palette(len(names)), VOC.void)
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+FORMAT = DatasetFormat(
+    open_voc,
+    lambda root: stems(root / "ImageSets" / "Segmentation"),
+    has_any("ImageSets/Segmentation"),
+    "ImageSets/Segmentation/",
+)

@@ -15,7 +15,7 @@ The world is three-dimensional and consistent from frame to frame; everything is
 depends on the parameters and its index alone, so frames can be asked for in any order.
 """
 
-from edgeseg.data.synthetic.dataset import SyntheticDataset, open_synthetic
+from edgeseg.data.synthetic.dataset import FORMAT, SyntheticDataset, open_synthetic
 from edgeseg.data.synthetic.drive import SCENES, SyntheticDrive
 
-__all__ = ["SCENES", "SyntheticDataset", "SyntheticDrive", "open_synthetic"]
+__all__ = ["FORMAT", "SCENES", "SyntheticDataset", "SyntheticDrive", "open_synthetic"]

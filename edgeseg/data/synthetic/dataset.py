@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from edgeseg.data.base import Sample
+from edgeseg.data.format import DatasetFormat
 from edgeseg.data.synthetic.drive import SyntheticDrive
 from edgeseg.errors import ConfigError
 from edgeseg.labels import CAMVID, LabelMap
@@ -46,7 +48,7 @@ class SyntheticDataset:
         return Sample(name, frame_bgr, labels)
 
 
-def open_synthetic(root: str, split: str) -> SyntheticDataset:
+def open_synthetic(root: Path | str, split: str) -> SyntheticDataset:
     """Open the drive that `root` describes, as `seed=7&scene=rain&frames=100&size=360x480&step=15` (all optional).
 
     `size` is height x width; `step` is the number of camera frames from one sample to the next. Splits share no town.
@@ -78,3 +80,7 @@ def _whole(key: str, text: str, least: int = 1) -> int:
             f"synthetic drive: {key} has the value {text!r}; expected a whole number ≥ {least}, as {example}."
         )
     return int(text)
+
+
+FORMAT = DatasetFormat(open_synthetic, lambda _: list(_SPLIT_OFFSETS), lambda _: False, signs="")
+"""A drive is described, not found in a folder: `recognises` is never content."""
