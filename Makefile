@@ -8,14 +8,15 @@ DEMO_FRAMES ?= 300
 DEMO_SCENE ?= mixed
 JOBS ?= 2
 
-.PHONY: help demo test test-all check format tables clean
+.PHONY: help demo test test-all zoo check format tables clean
 
 help:
 	@echo "make demo      export the default model, prove parity, segment a drive (into $(DEMO)/)"
 	@echo "make test      the test suite, without the slow proofs"
 	@echo "make test-all  every test"
+	@echo "make zoo       every network: a training step, export, parity (make test takes the small ones)"
 	@echo "make check     ruff, mypy --strict, import-linter"
-	@echo "make tables    the README's tables and pictures, measured anew (needs EDGESEG_DATA)"
+	@echo "make tables    the tables of README and docs, measured anew (needs EDGESEG_DATA)"
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -34,6 +35,10 @@ test: $(READY)
 test-all: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
+# One process: the largest networks need some gigabytes each.
+zoo: $(READY)
+	$(BIN)/python -m pytest -m zoo $(ARGS)
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,6 +51,7 @@ format: $(READY)
 
 tables: $(READY)
 	$(BIN)/python benchmarks/readme_tables.py $(ARGS)
+	$(BIN)/python benchmarks/zoo.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info

@@ -23,12 +23,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+from markdown_page import processor, table, write_between_marks
 
 from edgeseg import Bundle, Segmenter
-from edgeseg.cli.output import format_table
 from edgeseg.data import open_dataset
 from edgeseg.data.synthetic import SCENES, SyntheticDrive
-from edgeseg.files import atomic_path, write_json, write_text
+from edgeseg.files import atomic_path, write_json
 from edgeseg.graph.deliver import deliver
 from edgeseg.graph.recipe import ExportConfig
 from edgeseg.metrics.evaluate import evaluate
@@ -39,7 +39,6 @@ from edgeseg.video.overlay import Overlay
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "default.json"
 PICTURE = ROOT / "docs" / "images" / "synthetic_drive.jpg"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 _ROUNDS = 60
 _WARMUP_ROUNDS = 5
@@ -61,7 +60,7 @@ def main() -> int:
         delivery.raise_if_failed()
         bundle = Bundle.open(path)
         measured = {
-            "machine": f"{platform.machine()}, {args.threads} threads: {_processor()}",
+            "machine": f"{platform.machine()}, {args.threads} threads: {processor()}",
             "accuracy": _accuracy(path, args.data / "camvid", args.threads),
             "parity": delivery.parity.to_dict(),
             "latency_ms": _latency(bundle, args.threads),
@@ -69,7 +68,7 @@ def main() -> int:
         }
         _picture(bundle, args.threads)
     write_json(RESULTS, measured)
-    _into_readme(_markdown(measured))
+    write_between_marks(ROOT / "README.md", _markdown(measured))
     print(_markdown(measured))
     return 0
 
@@ -153,38 +152,12 @@ def _markdown(measured: dict[str, Any]) -> str:
     return "\n\n".join(
         (
             f"CamVid test, 233 frames, 480×360, 11 classes, void ignored; figures in %:\n\n"
-            f"{_table(['', *accuracy], rows)}",
+            f"{table(['', *accuracy], rows)}",
             f"Parity, {measured['parity']['frames']}; pixels with the same class in %:\n\n"
-            f"{_table(['step', 'all', 'class borders', 'max error of logits', 'gate'], steps)}",
+            f"{table(['step', 'all', 'class borders', 'max error of logits', 'gate'], steps)}",
             f"Median latency at 480×360, taking turns in one run ({measured['machine']}):\n\n"
-            f"{_table(['', 'ms', 'against the slowest'], times)}",
+            f"{table(['', 'ms', 'against the slowest'], times)}",
         )
-    )
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    """Markdown: the first column to the left, figures to the right."""
-    lines = format_table(
-        [f"| {header[0]}", *(f"| {name}" for name in header[1:])],
-        [[f"| {row[0]}", *(f"| {cell}" for cell in row[1:])] for row in rows],
-    )
-    first, _, *rest = lines.splitlines()
-    return "\n".join([f"{first} |", "|---|" + "---:|" * (len(header) - 1), *(f"{line} |" for line in rest)])
-
-
-def _into_readme(text: str) -> None:
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write_text(readme, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
-
-
-def _processor() -> str:
-    """The processor's name, where Linux tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
 
 
