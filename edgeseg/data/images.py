@@ -35,13 +35,22 @@ def read_image(path: Path) -> Frame:
 
     Raises `DataError` for a file that is missing, truncated, altered, oversized or of another type.
     """
-    data = _read_bytes(path)
+    return decode_image(path, _read_bytes(path))
+
+
+def read_upright_image(path: Path) -> Frame:
+    """As `read_image`, but a JPEG is turned as its EXIF orientation says: what labelme and EISeg draw on."""
+    return decode_image(path, _read_bytes(path), upright=True)
+
+
+def decode_image(path: Path, data: bytes, *, upright: bool = False) -> Frame:
+    """As `read_image`, from the bytes of a JPEG or PNG that lies within `path`; `upright` as `read_upright_image`."""
     if data.startswith(_PNG_SIGNATURE):
         return _parse_png(path, data).pixels_bgr()
     if not data.startswith(_JPEG_SIGNATURE):
         raise DataError(f"{path}: neither a JPEG nor a PNG file, whatever its suffix. Convert it to one of them.")
     _check_jpeg(path, data)
-    return _decode(path, data, cv2.IMREAD_COLOR)
+    return _decode(path, data, cv2.IMREAD_COLOR, upright=upright)
 
 
 def read_mask(path: Path) -> PngFile:
@@ -49,7 +58,11 @@ def read_mask(path: Path) -> PngFile:
 
     Raises `DataError` also for a JPEG: its compression invents classes along every border.
     """
-    data = _read_bytes(path)
+    return decode_mask(path, _read_bytes(path))
+
+
+def decode_mask(path: Path, data: bytes) -> PngFile:
+    """As `read_mask`, from the bytes of a PNG that lies within `path`."""
     if not data.startswith(_PNG_SIGNATURE):
         raise DataError(f"{path}: not a PNG file. A mask must be one: lossy formats invent classes along borders.")
     return _parse_png(path, data)
@@ -95,9 +108,10 @@ def _read_bytes(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error
 
 
-def _decode(path: Path, data: bytes, mode: int) -> NDArray[Any]:
+def _decode(path: Path, data: bytes, mode: int, *, upright: bool = False) -> NDArray[Any]:
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
+        turn = 0 if upright else cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode | turn)
     except cv2.error as error:
         raise DataError(f"{path}: cannot be decoded ({error.err}). Copy or convert the file again.") from error
     if pixels is None:

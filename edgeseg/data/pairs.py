@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from edgeseg.data.base import Sample
 from edgeseg.data.images import read_image
-from edgeseg.data.masks import MaskCoding
 from edgeseg.errors import DataError
 from edgeseg.labels import LabelMap
+from edgeseg.types import Frame, Labels
+
+
+class Coding(Protocol):
+    """How mask files become class ids: a `MaskCoding`, or a `ValueTable` where stored ids are not the class ids."""
+
+    @property
+    def label_map(self) -> LabelMap:
+        """Classes, palette and void id of what `read` gives."""
+        ...
+
+    def read(self, path: Path) -> Labels:
+        """Mask file → class ids uint8 (H, W); raises `DataError`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +43,7 @@ class Pair:
 class PairedDataset:
     """Pairs of files, read when asked for. Raises `DataError` at birth for no pair, a missing file or a name twice."""
 
-    def __init__(self, name: str, pairs: Iterable[Pair], coding: MaskCoding) -> None:
+    def __init__(self, name: str, pairs: Iterable[Pair], coding: Coding) -> None:
         self._name, self._pairs, self._coding = name, tuple(pairs), coding
         if not self._pairs:
             raise DataError(f"{name}: no image in this split. Check the list or choose another split.")
@@ -57,14 +71,18 @@ class PairedDataset:
     def __getitem__(self, index: int) -> Sample:
         """Read a pair; raises `DataError` for a file that cannot be used or sizes that differ."""
         pair = self._pairs[index]
-        image, labels = read_image(pair.image), self._coding.read(pair.mask)
-        if image.shape[:2] != labels.shape:
-            (height, width), (mask_height, mask_width) = image.shape[:2], labels.shape
-            raise DataError(
-                f"{pair.mask}: mask of {mask_width}×{mask_height} pixels for an image of {width}×{height}. "
-                "Make them the same size (nearest neighbour for the mask)."
-            )
-        return Sample(pair.name, image, labels)
+        return same_size(pair, read_image(pair.image), self._coding.read(pair.mask))
+
+
+def same_size(pair: Pair, image_bgr: Frame, labels: Labels) -> Sample:
+    """The sample of a pair that has been read; raises `DataError` where the sizes differ."""
+    if image_bgr.shape[:2] != labels.shape:
+        (height, width), (mask_height, mask_width) = image_bgr.shape[:2], labels.shape
+        raise DataError(
+            f"{pair.mask}: mask of {mask_width}×{mask_height} pixels for an image of {width}×{height}. "
+            "Make them the same size (nearest neighbour for the mask)."
+        )
+    return Sample(pair.name, image_bgr, labels)
 
 
 def require_folder(root: Path | str, *parts: str) -> Path:
