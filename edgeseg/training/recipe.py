@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
-import sys
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from edgeseg.data.augment import AugmentConfig
 from edgeseg.errors import ConfigError
 from edgeseg.models.registry import NETWORKS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-T = TypeVar("T")
+from edgeseg.settings import above_zero, at_least, read_settings
 
 _SMALLEST = 32
 """Pixels: the deepest stride of the networks, below which nothing is left of an image."""
-
-
-def _at_least(least: float, **settings: float) -> None:
-    for name, value in settings.items():
-        if not value >= least:
-            raise ConfigError(f"{name}={value}: expected at least {least}.")
-
-
-def _above_zero(**settings: float) -> None:
-    for name, value in settings.items():
-        if not value > 0:
-            raise ConfigError(f"{name}={value}: expected a number above 0.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +46,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if self.per_epoch is not None:
-            _at_least(1, per_epoch=self.per_epoch)
+            at_least(1, per_epoch=self.per_epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +60,8 @@ class OptimiserConfig:
     """Largest gradient norm; larger ones are scaled down to it."""
 
     def __post_init__(self) -> None:
-        _above_zero(learning_rate=self.learning_rate, clip_norm=self.clip_norm)
-        _at_least(0, backbone_factor=self.backbone_factor, weight_decay=self.weight_decay)
+        above_zero(learning_rate=self.learning_rate, clip_norm=self.clip_norm)
+        at_least(0, backbone_factor=self.backbone_factor, weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +77,8 @@ class ScheduleConfig:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        _at_least(1, epochs=self.epochs, batch_size=self.batch_size)
-        _at_least(0, warmup_iterations=self.warmup_iterations, power=self.power, workers=self.workers)
+        at_least(1, epochs=self.epochs, batch_size=self.batch_size)
+        at_least(0, warmup_iterations=self.warmup_iterations, power=self.power, workers=self.workers)
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay={self.ema_decay}: expected 0 (off) up to, but not including, 1.")
 
@@ -123,7 +101,7 @@ class LossConfig:
             raise ConfigError(f"class_weight_offset={self.class_weight_offset}: expected 0, or a number above 1.")
         if not 0 < self.ohem_fraction <= 1:
             raise ConfigError(f"ohem_fraction={self.ohem_fraction}: expected a share above 0, at most 1.")
-        _at_least(0, jaccard=self.jaccard, auxiliary=self.auxiliary)
+        at_least(0, jaccard=self.jaccard, auxiliary=self.auxiliary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +115,7 @@ class ValidationConfig:
     """Epochs from one measurement to the next; the last epoch is always measured."""
 
     def __post_init__(self) -> None:
-        _at_least(1, every=self.every)
+        at_least(1, every=self.every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +143,7 @@ class Recipe:
             raise ConfigError("data=[]: a recipe needs at least one [[data]] table.")
         if min(self.size_hw) < _SMALLEST:
             raise ConfigError(f"size_hw={self.size_hw}: expected at least {_SMALLEST} pixels each way.")
-        _at_least(0, seed=self.seed)
+        at_least(0, seed=self.seed)
         if self.schedule.batch_size == 1 and self.model.network.startswith("deeplabv3"):
             raise ConfigError("schedule.batch_size=1: DeepLabv3 normalises pooled maps over the batch; use 2 or more.")
 
@@ -176,60 +154,4 @@ class Recipe:
 
 def read_recipe(path: Path | str) -> Recipe:
     """Read a recipe; raises `ConfigError` naming the file and the key that is wrong."""
-    path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such recipe.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML ({error}).") from error
-    try:
-        return _build(Recipe, content, "")
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def _build(kind: type[T], content: dict[str, Any], where: str) -> T:
-    """An instance of the dataclass `kind` from a TOML table, nested tables and arrays of tables included."""
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(content) - set(hints))
-    if unknown:
-        raise ConfigError(f"unknown key {where}{unknown[0]}; known here: {', '.join(hints)}.")
-    values = {key: _convert(hints[key], value, f"{where}{key}") for key, value in content.items()}
-    required = [
-        entry.name
-        for entry in dataclasses.fields(kind)  # type: ignore[arg-type]
-        if entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-    ]
-    missing = [name for name in required if name not in values]
-    if missing:
-        raise ConfigError(f"missing key {where}{missing[0]}.")
-    try:
-        return kind(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{where}{error}") from error
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _convert(next(kind for kind in arguments if kind is not type(None)), value, where)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, dict):
-            raise ConfigError(f"{where} = {value!r}: expected a table.")
-        return _build(hint, value, f"{where}.")
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"{where} = {value!r}: expected a list.")
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) != len(value):
-            raise ConfigError(f"{where} = {value!r}: expected {len(kinds)} values.")
-        items = enumerate(zip(kinds, value, strict=True))
-        return tuple(_convert(kind, item, f"{where}[{index}]") for index, (kind, item) in items)
-    if hint is float and type(value) in (int, float):
-        if not math.isfinite(value):
-            raise ConfigError(f"{where} = {value}: expected a finite number.")
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where} = {value!r}: expected {hint.__name__}.")
-    return value
+    return read_settings(path, Recipe, "recipe")

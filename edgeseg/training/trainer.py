@@ -16,20 +16,19 @@ from edgeseg.data import SegmentationDataset, open_dataset
 from edgeseg.data.augment import Augment
 from edgeseg.data.loaders import Part, class_shares, training_batches
 from edgeseg.errors import CheckpointError, ConfigError
-from edgeseg.files import sha256_file, write_json
-from edgeseg.lazy import require
-from edgeseg.metrics.confusion import EvaluationResult
-from edgeseg.metrics.evaluate import evaluate, require_same_classes
+from edgeseg.files import sha256_file
+from edgeseg.metrics.evaluate import require_same_classes
 from edgeseg.models.checkpoint import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, save_checkpoint
 from edgeseg.models.registry import ModelSpec, build_model
-from edgeseg.models.sealed import Preprocess, SealedNetwork
-from edgeseg.training.curves import draw_curves
+from edgeseg.models.sealed import Preprocess
+from edgeseg.training.journal import Journal
 from edgeseg.training.losses import SegmentationLoss
+from edgeseg.training.optimiser import build_optimiser, freeze, set_learning_rate
 from edgeseg.training.recipe import Recipe
 from edgeseg.training.schedule import WeightAverage, poly_with_warmup
 from edgeseg.training.start import choose_device, load_start_weights
 from edgeseg.training.state import RunState, load_state, save_state
-from edgeseg.types import Frame, Labels
+from edgeseg.training.validation import validate
 
 Say = Callable[[str], None]
 
@@ -55,7 +54,7 @@ class Trainer:
         self._start_weights = self._load_pretrained(data_root)
         # Dense convolutions train a third faster on a CPU with channels last, and tensor cores want it too.
         self._network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._frozen = self._freeze()
+        self._frozen = freeze(self._network, recipe.model.freeze)
         self._preprocess = Preprocess(recipe.augment.crop_hw, IMAGENET_MEAN, IMAGENET_STD).to(self._device)
         shares = class_shares(parts) if recipe.loss.class_weight_offset else None
         self._loss = SegmentationLoss(recipe.loss, void=self._label_map.void, shares=shares).to(self._device)
@@ -64,7 +63,7 @@ class Trainer:
             parts, augment, batch_size=recipe.schedule.batch_size, seed=recipe.seed, workers=recipe.schedule.workers
         )
         self._average = WeightAverage(self._network, recipe.schedule.ema_decay)
-        self._optimiser = self._build_optimiser()
+        self._optimiser = build_optimiser(self._network, recipe.optimiser)
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._device.type == "cuda")
         validation = recipe.validation
         self._validation: SegmentationDataset | None = None
@@ -101,23 +100,17 @@ class Trainer:
 
     def run(self) -> Path:
         """Train to the last epoch; returns the checkpoint's path. State, history and curves are written every epoch."""
-        # What could fail after an epoch fails now: a missing library, a folder that cannot be written to.
-        tensorboard = require("torch.utils.tensorboard", extra="train")
-        require("matplotlib.figure", extra="train")
-        write_json(self._history_path, self._state.history)
         epochs = self.recipe.schedule.epochs
-        with tensorboard.SummaryWriter(str(self.output / "tensorboard"), purge_step=self._state.epoch + 1) as board:
+        with Journal(self.output, self._state.history) as journal:
             while self._state.epoch < epochs:
                 epoch = self._state.epoch + 1
                 row: dict[str, float] = {"epoch": epoch, **self._train_epoch(epoch)}
                 if self._validation and (epoch % self._validation_every == 0 or epoch == epochs):
-                    result = self._validate()
-                    row |= {"miou": result.miou, "pixel_accuracy": result.pixel_accuracy}
-                for key in row.keys() - {"epoch"}:
-                    board.add_scalar(key, row[key], epoch)
+                    row |= self._validate()
                 self._state.history.append(row)
                 self._state.epoch = epoch
                 self._save()
+                journal.epoch(self._state.history, row)
                 figures = "  ".join(f"{key} {value:.4g}" for key, value in row.items() if key != "epoch")
                 self._say(f"epoch {epoch}/{epochs}  {figures}")
         return self._write_checkpoint()
@@ -130,10 +123,6 @@ class Trainer:
     @property
     def _state_path(self) -> Path:
         return self.output / "state.pt"
-
-    @property
-    def _history_path(self) -> Path:
-        return self.output / "history.json"
 
     @property
     def _validation_every(self) -> int:
@@ -152,8 +141,7 @@ class Trainer:
         for step, (frames, labels) in enumerate(batches):
             iteration = (epoch - 1) * len(self._batches) + step
             factor = poly_with_warmup(iteration, total=total, warmup=schedule.warmup_iterations, power=schedule.power)
-            for group in self._optimiser.param_groups:
-                group["lr"] = group["peak"] * factor
+            set_learning_rate(self._optimiser, factor)
             loss = self._step(frames.to(self._device), labels.to(self._device))
             if not np.isfinite(loss):
                 raise ConfigError(
@@ -178,18 +166,11 @@ class Trainer:
         self._average.update(self._network)
         return float(loss.detach())
 
-    def _validate(self) -> EvaluationResult:
-        """The averaged weights, through the very preprocessing and argmax that get exported."""
+    def _validate(self) -> dict[str, float]:
         assert self._validation is not None
         preprocess = Preprocess(self.recipe.size_hw, IMAGENET_MEAN, IMAGENET_STD)
-        sealed = SealedNetwork(self._average.network, preprocess, None).to(self._device).eval()
-
-        @torch.inference_mode()
-        def segment(frame_bgr: Frame) -> Labels:
-            labels: Labels = sealed(torch.from_numpy(frame_bgr)[None].to(self._device))[0].cpu().numpy()
-            return labels
-
-        return evaluate(self._validation, segment, self._label_map)
+        result = validate(self._average.network, self._validation, self._label_map, preprocess, self._device)
+        return {"miou": result.miou, "pixel_accuracy": result.pixel_accuracy}
 
     def _save(self) -> None:
         self._state.tensors = {
@@ -203,8 +184,6 @@ class Trainer:
         if self._device.type == "cuda":
             self._state.tensors["cuda_rng"] = torch.cuda.get_rng_state(self._device)
         save_state(self._state_path, self._state, self.recipe)
-        write_json(self._history_path, self._state.history)
-        draw_curves(self._state.history, self.output / "curves.png")
 
     def _write_checkpoint(self) -> Path:
         path = self.output / f"{self.recipe.name}.safetensors"
@@ -234,38 +213,8 @@ class Trainer:
         self._say(f"{path.name}: {report}")
         return {"file": path.name, "sha256": sha256_file(path), "taken": len(report.taken)}
 
-    def _freeze(self) -> list[nn.Module]:
-        modules = dict(self._network.named_modules())
-        frozen = []
-        for name in self.recipe.model.freeze:
-            if name not in modules:
-                raise ConfigError(f"model.freeze names {name!r}, which {self._spec.name} does not have.")
-            frozen.append(modules[name].requires_grad_(False))
-        return frozen
-
     def _trainable(self) -> list[nn.Parameter]:
         return [parameter for parameter in self._network.parameters() if parameter.requires_grad]
-
-    def _build_optimiser(self) -> torch.optim.Optimizer:
-        """AdamW in four groups: backbone or not, decayed or not (vectors, that is norms and biases, are not)."""
-        config = self.recipe.optimiser
-        if not self._trainable():
-            raise ConfigError("model.freeze leaves nothing to train. Freeze fewer modules.")
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in self._network.named_parameters():
-            if parameter.requires_grad:
-                groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
-        return torch.optim.AdamW(
-            [
-                {
-                    "params": parameters,
-                    "peak": config.learning_rate * (config.backbone_factor if backbone else 1.0),
-                    "weight_decay": config.weight_decay if decayed else 0.0,
-                }
-                for (backbone, decayed), parameters in groups.items()
-            ],
-            lr=config.learning_rate,
-        )
 
 
 def _open(format: str, data_root: Path, root: str, split: str) -> SegmentationDataset:

@@ -72,7 +72,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing them takes longer than an epoch here."""
-    monkeypatch.setattr("edgeseg.training.trainer.draw_curves", lambda *_: None)
+    monkeypatch.setattr("edgeseg.training.journal.draw_curves", lambda *_: None)
 
 
 class Stopped(BaseException):
@@ -359,7 +359,7 @@ def test_start_weights_that_do_not_fit_are_named(data: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("freeze", "problem"),
-    [(("backbone.7",), "'backbone.7', which tiny does not have"), (("",), "leaves nothing to train")],
+    [(("backbone.7",), "'backbone.7', which the network does not have"), (("",), "leaves nothing to train")],
 )
 def test_what_cannot_be_frozen_is_refused(data: Path, tmp_path: Path, freeze: tuple[str, ...], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
