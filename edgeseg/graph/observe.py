@@ -73,7 +73,12 @@ def inner_floats(model: ModelProto) -> list[str]:
 def statistics(model: ModelProto, frames: Sequence[Frame]) -> dict[str, TensorStatistics]:
     """Range and channel means of each float tensor over `frames`, uint8 (H, W, 3) BGR."""
     names = inner_floats(model)
-    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.value_info}
+    # The frame is NHWC: in a graph for frames of any size its second axis is open, and no channel.
+    with_channels = {
+        value.name
+        for value in model.graph.value_info
+        if len(dimensions := value.type.tensor_type.shape.dim) == _NCHW and dimensions[1].HasField("dim_value")
+    }
     # Reduced inside the graph: all tensors of a deep network at once would fill the memory.
     copy = ModelProto.FromString(model.SerializeToString())
     graph = copy.graph
@@ -83,7 +88,7 @@ def statistics(model: ModelProto, frames: Sequence[Frame]) -> dict[str, TensorSt
         graph.node.append(helper.make_node("Abs", [name], [f"{name}.abs"]))
         graph.node.append(helper.make_node("ReduceMax", [f"{name}.abs"], [f"{name}.peak"], keepdims=0))
         outputs.append(f"{name}.peak")
-        if ranks.get(name) == _NCHW:
+        if name in with_channels:
             graph.node.append(helper.make_node("ReduceMean", [name, _AXES], [f"{name}.means"], keepdims=0))
             outputs.append(f"{name}.means")
     graph.value_info.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs)
@@ -92,9 +97,7 @@ def statistics(model: ModelProto, frames: Sequence[Frame]) -> dict[str, TensorSt
     return {
         name: TensorStatistics(
             peak=max(float(values[f"{name}.peak"]) for values in observed),
-            means=np.mean([values[f"{name}.means"] for values in observed], axis=0)
-            if ranks.get(name) == _NCHW
-            else None,
+            means=np.mean([values[f"{name}.means"] for values in observed], axis=0) if name in with_channels else None,
         )
         for name in names
     }

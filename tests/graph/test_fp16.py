@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgeseg.graph.contract import FRAME, IMAGE, LABELS, LOGITS
-from edgeseg.graph.export import ExportedGraph
+from edgeseg.graph.export import ExportedGraph, export_graph
 from edgeseg.graph.fp16 import convert_to_fp16
 from edgeseg.graph.lint import tensor_types
 from edgeseg.graph.observe import Observer, TensorStatistics, statistics
+from edgeseg.graph.recipe import ExportConfig
 from edgeseg.graph.rounding import emulate_fp16
+from edgeseg.models.checkpoint import TrainedModel
 from edgeseg.types import Frame
 
 
@@ -104,6 +106,17 @@ def test_statistics_are_those_of_the_tensors(exported: ExportedGraph) -> None:
         means = found[name].means
         assert means is not None
         np.testing.assert_allclose(means, values.mean(axis=(0, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_statistics_of_a_graph_for_any_frame_take_frames_of_several_sizes(trained: TrainedModel) -> None:
+    graph = export_graph(trained, ExportConfig(dynamic=True)).model
+    small, large = np.zeros((40, 60, 3), np.uint8), np.full((90, 64, 3), 255, np.uint8)
+    found = statistics(graph, [small, large])
+    cast = next(node for node in graph.node if node.op_type == "Cast" and list(node.input) == [FRAME])
+    assert (found[cast.output[0]].peak, found[cast.output[0]].means) == (255.0, None)
+    means = found[LOGITS].means
+    assert means is not None
+    assert means.shape == (3,)
 
 
 def test_statistics_bring_the_logits_closer_on_frames_not_seen(exported: ExportedGraph) -> None:
