@@ -112,7 +112,7 @@ def test_statistics_of_a_graph_for_any_frame_take_frames_of_several_sizes(traine
     graph = export_graph(trained, ExportConfig(dynamic=True)).model
     small, large = np.zeros((40, 60, 3), np.uint8), np.full((90, 64, 3), 255, np.uint8)
     found = statistics(graph, [small, large])
-    cast = next(node for node in graph.node if node.op_type == "Cast" and list(node.input) == [FRAME])
+    cast = next(node for node in graph.graph.node if list(node.input) == [FRAME])
     assert (found[cast.output[0]].peak, found[cast.output[0]].means) == (255.0, None)
     means = found[LOGITS].means
     assert means is not None
