@@ -15,6 +15,12 @@ FORMATS = {
     "camvid": "edgeseg.data.camvid",
     "kitti-road": "edgeseg.data.kitti_road",
     "voc": "edgeseg.data.voc",
+    "cityscapes": "edgeseg.data.cityscapes",
+    "kitti-semantic": "edgeseg.data.kitti_semantic",
+    "bdd100k": "edgeseg.data.bdd100k",
+    "bdd100k-drivable": "edgeseg.data.bdd100k_drivable",
+    "mapillary": "edgeseg.data.mapillary",
+    "labelme": "edgeseg.data.labelme",
     "folder": "edgeseg.data.folder",
     "synthetic": "edgeseg.data.synthetic",
 }

@@ -1,0 +1,124 @@
+"""A folder of labelme annotations (github.com/wkentaro/labelme), read as they are, without converting them first.
+
+    NAME.json         the shapes of one image; the image is in it, or beside it, or where imagePath says
+    labels.txt        optional: classes, one a line, in id order
+    SPLIT.txt         optional: names without suffix, one a line; without such lists the one split is `all`
+
+The annotations may also lie in data_annotated/ below the root, as in labelme's own examples. In labels.txt `__ignore__`
+is void and `_background_` is class 0, called background here, which there is always: what no shape covers. Without
+labels.txt every annotation is read when the folder is opened, and its labels are the classes, sorted.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edgeseg.data.base import Sample
+from edgeseg.data.format import DatasetFormat, stems
+from edgeseg.data.labelme_json import paint_annotation, read_annotated_image, read_annotation
+from edgeseg.data.pairs import read_list, require_folder
+from edgeseg.errors import ConfigError, DataError
+from edgeseg.labels import LabelMap, distinct_palette
+
+_BACKGROUND = "background"
+_BACKGROUND_NAMES = ("_background_", _BACKGROUND)
+_IGNORE = "__ignore__"
+_VOID = 255
+_NO_SPLITS = ("labels", "flags")
+"""Text files of labelme's that are no lists of names."""
+
+_HEAD_BYTES = 4096
+_HEAD = re.compile(rb'\s*\{.*"(shapes|imagePath)"\s*:', re.DOTALL)
+_HEADS_READ = 8
+
+
+class LabelmeDataset:
+    """Annotation files, read and painted when asked for; raises `DataError` at birth for no file or a missing one."""
+
+    def __init__(self, name: str, files: list[Path], label_map: LabelMap) -> None:
+        self._name, self._files, self._label_map = name, tuple(files), label_map
+        if not self._files:
+            raise DataError(f"{name}: no annotation in this split. Check the list or choose another split.")
+        for file in self._files:
+            if not file.is_file():
+                raise DataError(f"{file}: this annotation of {name} is missing. Restore it or take it off the list.")
+        if len(set(self._files)) != len(self._files):
+            twice = sorted({file.stem for file in self._files if self._files.count(file) > 1})
+            raise DataError(f"{name}: listed twice: {', '.join(twice)}. Keep one line of each.")
+        self._ids = {label: index for index, label in enumerate(label_map.names)}
+        self._ids.update({_IGNORE: label_map.void, **dict.fromkeys(_BACKGROUND_NAMES, 0)})
+
+    @property
+    def name(self) -> str:
+        """Folder and split."""
+        return self._name
+
+    @property
+    def label_map(self) -> LabelMap:
+        """Classes, palette and void id."""
+        return self._label_map
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read an annotation and its image; raises `DataError` for one that cannot be used."""
+        annotation = read_annotation(self._files[index])
+        image = read_annotated_image(annotation)
+        return Sample(annotation.path.stem, image, paint_annotation(annotation, self._ids, image.shape[:2]))
+
+
+def open_labelme(root: Path | str, split: str) -> LabelmeDataset:
+    """Split of a labelme folder: from its list in the list's order, or, as `all`, every file by name.
+
+    Raises `DataError` for whatever is missing, and for labels that make no classes.
+    """
+    folder = require_folder(root)
+    where, files = _annotations(folder)
+    listed = folder / f"{split}.txt"
+    if split in _splits(folder) and listed.is_file():
+        chosen = [where / f"{name.removesuffix('.json')}.json" for name in read_list(listed)]
+    elif split == "all":
+        chosen = files
+    else:
+        raise DataError(f"{folder}: no split {split!r}: no {listed.name}. Try {', '.join(_splits(folder))}.")
+    return LabelmeDataset(f"labelme {split}", chosen, _label_map(folder / "labels.txt", files))
+
+
+def _annotations(root: Path) -> tuple[Path, list[Path]]:
+    """The folder that holds the annotations, and all of them by name."""
+    folder = root / "data_annotated" if (root / "data_annotated").is_dir() else root
+    return folder, sorted(folder.glob("*.json"))
+
+
+def _splits(root: Path) -> list[str]:
+    return [*(name for name in stems(root) if name not in _NO_SPLITS), "all"]
+
+
+def _label_map(listed: Path, files: list[Path]) -> LabelMap:
+    if listed.is_file():
+        source, names = listed, read_list(listed)
+    else:
+        source = files[0].parent if files else listed.parent
+        names = sorted({shape.label for file in files for shape in read_annotation(file).shapes})
+    names = [name for name in names if name not in (*_BACKGROUND_NAMES, _IGNORE)]
+    try:
+        return LabelMap((_BACKGROUND, *names), distinct_palette(len(names) + 1), _VOID)
+    except ConfigError as error:
+        raise DataError(f"{source}: {error} Label the images, or list the classes in labels.txt.") from error
+
+
+def _recognises(root: Path) -> bool:
+    return any(_is_labelme(file) for file in _annotations(root)[1][:_HEADS_READ])
+
+
+def _is_labelme(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return _HEAD.match(stream.read(_HEAD_BYTES)) is not None
+    except OSError:
+        return False
+
+
+FORMAT = DatasetFormat(open_labelme, _splits, _recognises, "labelme's NAME.json with shapes")
