@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeseg.data.base import Sample, SegmentationDataset
 from edgeseg.data.format import DatasetFormat
 from edgeseg.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from edgeseg.data.mapping import ClassMapping
 
 __all__ = ["FORMATS", "Sample", "SegmentationDataset", "dataset_format", "detect_format", "open_dataset"]
 
@@ -35,13 +39,25 @@ def dataset_format(name: str) -> DatasetFormat:
     return found
 
 
-def open_dataset(format: str, root: Path | str, split: str) -> SegmentationDataset:
+def open_dataset(
+    format: str, root: Path | str, split: str, mapping: ClassMapping | Path | str | None = None
+) -> SegmentationDataset:
     """Open `split` of the dataset at `root`; lists and file names are checked now, file contents when a sample is read.
 
-    `root` is a folder, except for `synthetic`, where it describes the drive (`seed=7&scene=rain&frames=100`).
-    Raises `ConfigError` for an unknown format and `DataError` for a folder that cannot be used.
+    `root` is a folder or file, except for `synthetic`, where it describes the drive (`seed=7&scene=rain&frames=100`).
+    `mapping` gives it other classes: a mapping, its file, or a shipped one by name; `driving` finds the one of this
+    format, `camvid-to-driving`.
+    Raises `ConfigError` for an unknown format or mapping and `DataError` for a folder that cannot be used.
     """
-    return dataset_format(format).open(root, split)
+    opener = dataset_format(format).open
+    if mapping is None:
+        return opener(root, split)
+    # Here, not above: it loads OpenCV, and `edgeseg --help` wants no more than the names of the formats.
+    from edgeseg.data.mapped import map_classes
+    from edgeseg.data.mapping import ClassMapping, read_mapping
+
+    chosen = mapping if isinstance(mapping, ClassMapping) else read_mapping(mapping, source=format)
+    return map_classes(opener(root, split), chosen)
 
 
 def detect_format(root: Path | str) -> str:

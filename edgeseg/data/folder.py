@@ -101,12 +101,13 @@ def read_label_file(path: Path) -> MaskCoding:
     except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise DataError(f"{path}: cannot be read as TOML ({error}). Correct it.") from error
     try:
-        return _coding_from(value)
+        return coding_from(value)
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
 
 
-def _coding_from(value: dict[str, Any]) -> MaskCoding:
+def coding_from(value: dict[str, Any]) -> MaskCoding:
+    """Classes and the coding of masks from the content of a label file; raises `ConfigError`."""
     if unknown := sorted(set(value) - set(_KEYS)):
         raise ConfigError(f"unknown key {', '.join(unknown)}; known are: {', '.join(_KEYS)}.")
     kind = value.get("masks", "ids")

@@ -1,0 +1,41 @@
+"""A dataset under other classes: each sample's labels through a table."""
+
+from __future__ import annotations
+
+import cv2
+
+from edgeseg.data.base import Sample, SegmentationDataset
+from edgeseg.data.mapping import ClassMapping, Mappable
+from edgeseg.labels import LabelMap
+from edgeseg.types import Labels
+
+
+class MappedDataset:
+    """`dataset` with the target classes of `mapping`; raises `ConfigError` at birth where the two do not fit."""
+
+    def __init__(self, dataset: SegmentationDataset, mapping: ClassMapping) -> None:
+        self._dataset, self._mapping = dataset, mapping
+        self._table = mapping.lut(dataset.label_map)
+
+    @property
+    def name(self) -> str:
+        """Format, split and mapping."""
+        return f"{self._dataset.name}, {self._mapping.name}"
+
+    @property
+    def label_map(self) -> LabelMap:
+        """The mapping's target classes."""
+        return self._mapping.target
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._dataset[index]
+        labels: Labels = cv2.LUT(sample.labels, self._table)  # type: ignore[assignment]  # OpenCV knows no dtypes
+        return Sample(sample.name, sample.image_bgr, labels)
+
+
+def map_classes(dataset: SegmentationDataset, mapping: ClassMapping) -> SegmentationDataset:
+    """`dataset` with the mapping's target classes; raises `ConfigError` for a source class that it does not name."""
+    return dataset.mapped(mapping) if isinstance(dataset, Mappable) else MappedDataset(dataset, mapping)
