@@ -5,12 +5,13 @@ Parameter names stay torchvision's, so that ImageNet weights load by name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import nn
 from torchvision.models import mobilenet_v2, resnet18
+
+from edgeseg.models.upsampling import crop_to as crop_to
 
 _HEAD_LAYER = 18
 """torchvision's MobileNetV2 ends with a 1×1 convolution to 1280 channels, made for the classifier; it is left out."""
@@ -76,8 +77,3 @@ def conv_bn_relu(channels_in: int, channels_out: int, kernel: int) -> nn.Sequent
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     )
-
-
-def crop_to(value: torch.Tensor, size_hw: Sequence[int]) -> torch.Tensor:
-    """The top left (h, w) of a map. Odd sizes are rounded up on the way down, so upsampling gives a row too many."""
-    return value[..., : size_hw[0], : size_hw[1]]

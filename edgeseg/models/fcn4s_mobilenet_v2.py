@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgeseg.models.backbones import MobileNetV2, conv_bn_relu, crop_to
+from edgeseg.models.backbones import MobileNetV2, conv_bn_relu
 from edgeseg.models.registry import ModelSpec
-from edgeseg.models.upsampling import transposed_upsample
+from edgeseg.models.upsampling import crop_to, transposed_upsample
 
 _WIDTHS = (64, 96, 96, 128)
 """Channels of the decoder at strides 4, 8, 16 and 32: multiples of 32, which vector units and tensor cores like."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgeseg.models.backbones import MobileNetV2, crop_to
+from edgeseg.models.backbones import MobileNetV2
 from edgeseg.models.registry import ModelSpec
-from edgeseg.models.upsampling import transposed_upsample
+from edgeseg.models.upsampling import crop_to, transposed_upsample
 
 
 class Fcn8sMobileNetV2(nn.Module):

@@ -10,11 +10,18 @@ from torch import nn
 from edgeseg.errors import ConfigError
 from edgeseg.models import NETWORKS, ModelSpec, build_model
 from edgeseg.models.backbones import MobileNetV2, ResNet18
+from edgeseg.models.dilated import BACKBONES
+from edgeseg.models.registry import ANY_UPSAMPLING
+from edgeseg.models.upsampling import UPSAMPLINGS
 
 CLASSES = 5
 LARGE = ("fcn_resnet50", "fcn_resnet101", "deeplabv3_resnet50", "deeplabv3_resnet101")
+TORCHVISION = (*LARGE, "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
 SMALL = tuple(name for name in NETWORKS if name not in LARGE)
-WITH_AUXILIARY = ("fcn4s_mobilenet_v2", "deeplabv3_mobilenet_v2")
+WITH_AUXILIARY = (
+    "fcn4s_mobilenet_v2",
+    *(name for name in SMALL if name.startswith(("fcn_", "deeplabv3_")) and name != "fcn_resnet18"),
+)
 ODD_AND_EVEN = [(64, 96), (75, 101), (33, 32), (97, 64)]
 
 
@@ -73,21 +80,26 @@ def test_gradients_reach_every_parameter(small: tuple[str, nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("auxiliary", [True, False])
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("name", TORCHVISION)
 def test_the_zoo_is_torchvision_to_the_name(name: str, auxiliary: bool) -> None:
+    choice = {} if name.startswith("lraspp") else {"aux_loss": auxiliary}
     with torch.device("meta"):
-        theirs = torchvision.models.segmentation.__dict__[name](
-            weights=None, weights_backbone=None, num_classes=21, aux_loss=auxiliary
+        theirs = getattr(torchvision.models.segmentation, name)(
+            weights=None, weights_backbone=None, num_classes=21, **choice
         )
     ours = on_meta(ModelSpec(name, 21, auxiliary))
     assert shapes(ours) == shapes(theirs)
-    assert any(key.startswith("aux_classifier.") for key in ours.state_dict()) == auxiliary
+    assert any(key.startswith("aux_classifier.") for key in ours.state_dict()) == bool(choice and auxiliary)
 
 
+@pytest.mark.parametrize("name", ["deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large", "fcn_resnet50"])
 @torch.inference_mode()
-def test_a_large_network_runs() -> None:
-    network = build_model(ModelSpec("fcn_resnet50", 3)).eval()
-    assert network(image((33, 45)))["out"].shape == (1, 3, 33, 45)
+def test_the_zoo_computes_what_torchvision_computes(name: str) -> None:
+    torch.manual_seed(0)
+    ours = build_model(ModelSpec(name, 3, auxiliary=False)).eval()
+    theirs = getattr(torchvision.models.segmentation, name)(weights=None, weights_backbone=None, num_classes=3).eval()
+    theirs.load_state_dict(ours.state_dict())
+    assert torch.equal(ours(image((33, 45)))["out"], theirs(image((33, 45)))["out"])
 
 
 def test_backbones_have_torchvisions_names_and_shapes() -> None:
@@ -142,24 +154,61 @@ def test_fcn_resnet18_is_the_textbook_network() -> None:
     # Constant scores stay constant away from the border, each class in its own channel.
     scores = torch.arange(1.0, CLASSES + 1).reshape(1, -1, 1, 1).expand(1, CLASSES, 4, 5)
     with torch.no_grad():
-        upsampled = upsample(scores)
+        upsampled = upsample(scores, (128, 160))
     assert upsampled.shape == (1, CLASSES, 128, 160)
     inside = upsampled[..., 16:-16, 16:-16]
     torch.testing.assert_close(inside, scores[..., :1, :1].expand_as(inside))
 
 
+@pytest.mark.parametrize(("name", "plain"), [("resnet18", ResNet18), ("mobilenet_v2", MobileNetV2)])
 @torch.inference_mode()
-def test_deeplab_keeps_stride_16() -> None:
-    network = build_model(ModelSpec("deeplabv3_mobilenet_v2", CLASSES)).eval()
-    *_, map16, top = network.get_submodule("backbone")(image((64, 96)))
-    assert map16.shape[-2:] == top.shape[-2:] == (4, 6)
-    dilated = {
-        layer.dilation
-        for block in (15, 16, 17)
-        for layer in network.get_submodule(f"backbone.features.{block}").modules()
-        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3)
-    }
-    assert dilated == {(2, 2)}
+def test_dilation_adds_pixels_between_those_of_the_classifier(name: str, plain: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    backbone, trunk = BACKBONES[name](), plain().eval()
+    backbone.trunk.eval().load_state_dict(trunk.state_dict())
+    features, maps = trunk(image((75, 101))), backbone.trunk(image((75, 101)))
+    top = features[-1] if isinstance(features, list) else features
+    assert torch.equal(maps["out"][..., ::2, ::2], top)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.inference_mode()
+def test_dilated_backbones_keep_the_stride_and_take_imagenet_weights_by_name(name: str) -> None:
+    backbone = BACKBONES[name]()
+    maps = backbone.trunk.eval()(image((75, 101)))
+    assert maps["out"].shape == (1, backbone.channels, 5, 7)
+    assert maps["aux"].shape == (1, backbone.aux_channels, 5, 7)
+    with torch.device("meta"):
+        classifier = shapes(getattr(torchvision.models, name)())
+    own = shapes(backbone.trunk)
+    assert own.items() <= classifier.items()
+    assert {key.partition(".")[0] for key in classifier.keys() - own.keys()} <= {"classifier", "fc", "features"}
+
+
+@pytest.mark.parametrize("upsample", UPSAMPLINGS)
+@pytest.mark.parametrize("name", ["fcn_resnet18", "deeplabv3_mobilenet_v3_small", "lraspp_mobilenet_v3_large"])
+def test_upsampling_is_a_choice(name: str, upsample: str) -> None:
+    torch.manual_seed(0)
+    network = build_model(ModelSpec(name, CLASSES, auxiliary=False, upsample=upsample)).train()
+    logits = network(image((75, 101), batch=2))["out"]
+    assert logits.shape == (2, CLASSES, 75, 101)
+    logits.square().mean().backward()
+    upsampling = network.get_submodule("upsample")
+    assert isinstance(upsampling, UPSAMPLINGS[upsample])  # type: ignore[arg-type]
+    assert all(value.grad is not None and value.grad.any() for value in upsampling.parameters())
+
+
+def test_upsampling_is_no_choice_where_it_is_the_idea() -> None:
+    for name in NETWORKS:
+        if name in ANY_UPSAMPLING:
+            assert ModelSpec(name, 2, upsample="subpixel").upsample == "subpixel"
+        else:
+            with pytest.raises(
+                ConfigError, match=f"upsample='bilinear': {name} has its own; .* one of: fcn_resnet18, "
+            ):
+                ModelSpec(name, 2, upsample="bilinear")
+    with pytest.raises(ConfigError, match="unknown upsample 'nearest'; known: bilinear, transposed, subpixel, unpool"):
+        ModelSpec("fcn_resnet18", 2, upsample="nearest")
 
 
 @pytest.mark.parametrize("classes", [1, 256, 0, -3, 2.0, True, "11"])
