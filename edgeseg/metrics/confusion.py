@@ -5,11 +5,13 @@ section 5; Everingham et al., IJCV 2010, section 4.1.3):
 
     pixel accuracy Σ n[i][i] / Σ t_i        IoU_i       n[i][i] / (t_i + p_i − n[i][i])
     recall_i       n[i][i] / t_i            precision_i n[i][i] / p_i
-    mean accuracy  mean of recall_i         mIoU        mean of IoU_i
+    F1_i           2 n[i][i] / (t_i + p_i), which is also Dice's coefficient
+    mean accuracy  mean of recall_i         mIoU, mean precision, mean F1: means of theirs
+    frequency-weighted IoU                  Σ t_i IoU_i / Σ t_i
 
 Pixels whose truth is void are not counted anywhere. A figure whose denominator is zero is None and left out of the
-mean: a class that is neither in the truth nor predicted has no IoU, and one that was never predicted no precision. A
-class that is predicted but not there has IoU 0, and counts.
+mean: a class that is neither in the truth nor predicted has no IoU and no F1, and one that was never predicted no
+precision. A class that is predicted but not there has IoU 0, and counts.
 """
 
 from __future__ import annotations
@@ -47,6 +49,10 @@ class EvaluationResult:
     iou: dict[str, float | None]
     precision: dict[str, float | None]
     recall: dict[str, float | None]
+    f1: dict[str, float | None]
+    mean_precision: float
+    mean_f1: float
+    frequency_weighted_iou: float
     frames: int
     matrix: NDArray[np.int64]
     """(classes, classes) pixels; row: true class, column: predicted class."""
@@ -62,6 +68,10 @@ class EvaluationResult:
             "iou": dict(self.iou),
             "precision": dict(self.precision),
             "recall": dict(self.recall),
+            "f1": dict(self.f1),
+            "mean_precision": self.mean_precision,
+            "mean_f1": self.mean_f1,
+            "frequency_weighted_iou": self.frequency_weighted_iou,
             "frames": self.frames,
             "matrix": self.matrix.tolist(),
         }
@@ -85,10 +95,7 @@ class ConfusionMatrix:
 
         Raises `DataError` for shapes that differ, another dtype, or an id that is no class; then nothing is counted.
         """
-        if truth.shape != prediction.shape:
-            raise DataError(f"labels of shape {prediction.shape} for a truth of {truth.shape}; they must be the same.")
-        if truth.dtype != np.uint8 or prediction.dtype != np.uint8:
-            raise DataError(f"labels are {prediction.dtype}, truth is {truth.dtype}; both must be uint8 class ids.")
+        require_label_maps(truth, prediction)
         pairs = truth.astype(np.uint16) << 8 | prediction
         every_id = np.bincount(pairs.ravel(), minlength=_IDS * _IDS).reshape(_IDS, _IDS)
         classes = len(self.label_map)
@@ -118,19 +125,21 @@ class ConfusionMatrix:
             raise DataError(f"no labelled pixel in {self.frames} frames: all is void. Check the masks and the void id.")
         right = np.diagonal(self._counts)
         true, predicted = self._counts.sum(axis=1), self._counts.sum(axis=0)
-        iou, recall, precision = (
-            _ratios(right, true + predicted - right),
-            _ratios(right, true),
-            _ratios(right, predicted),
-        )
+        iou = ratios(right, true + predicted - right)
+        recall, precision = ratios(right, true), ratios(right, predicted)
+        f1 = ratios(2 * right, true + predicted)
         names = self.label_map.names
         return EvaluationResult(
-            miou=_mean(iou),
+            miou=mean_known(iou),
             pixel_accuracy=int(right.sum()) / total,
-            mean_accuracy=_mean(recall),
+            mean_accuracy=mean_known(recall),
             iou=dict(zip(names, iou, strict=True)),
             precision=dict(zip(names, precision, strict=True)),
             recall=dict(zip(names, recall, strict=True)),
+            f1=dict(zip(names, f1, strict=True)),
+            mean_precision=mean_known(precision),
+            mean_f1=mean_known(f1),
+            frequency_weighted_iou=sum(int(t) * i for t, i in zip(true, iou, strict=True) if i is not None) / total,
             frames=self.frames,
             matrix=self._counts.copy(),
         )
@@ -145,10 +154,20 @@ class ConfusionMatrix:
             )
 
 
-def _ratios(part: NDArray[np.int64], whole: NDArray[np.int64]) -> list[float | None]:
+def require_label_maps(truth: Labels, prediction: Labels) -> None:
+    """Raise `DataError` unless both are uint8 and of one shape."""
+    if truth.shape != prediction.shape:
+        raise DataError(f"labels of shape {prediction.shape} for a truth of {truth.shape}; they must be the same.")
+    if truth.dtype != np.uint8 or prediction.dtype != np.uint8:
+        raise DataError(f"labels are {prediction.dtype}, truth is {truth.dtype}; both must be uint8 class ids.")
+
+
+def ratios(part: NDArray[np.int64], whole: NDArray[np.int64]) -> list[float | None]:
+    """Element by element; None where `whole` is zero."""
     return [int(p) / int(w) if w else None for p, w in zip(part, whole, strict=True)]
 
 
-def _mean(values: list[float | None]) -> float:
+def mean_known(values: list[float | None]) -> float:
+    """Mean of those that are not None; there must be one."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known)

@@ -35,21 +35,28 @@ def test_by_hand() -> None:
     assert result.precision == pytest.approx({"a": 2 / 3, "b": 1 / 2, "c": 1 / 1})
     assert result.miou == pytest.approx(0.5)
     assert result.mean_accuracy == pytest.approx((2 / 3 + 1 + 1 / 2) / 3)
+    assert result.f1 == pytest.approx({"a": 4 / 6, "b": 2 / 3, "c": 2 / 3})
+    assert result.mean_precision == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert result.mean_f1 == pytest.approx(2 / 3)
+    assert result.frequency_weighted_iou == pytest.approx((3 * 1 / 2 + 1 * 1 / 2 + 2 * 1 / 2) / 6)
     assert result.frames == 1
 
 
 def test_a_class_that_is_nowhere_has_no_figures_and_does_not_lower_the_means() -> None:
     result = counted(ABC, labels((0, 1)), labels((0, 1))).result()
-    assert (result.iou["c"], result.recall["c"], result.precision["c"]) == (None, None, None)
-    assert (result.miou, result.mean_accuracy) == (1.0, 1.0)
+    assert (result.iou["c"], result.recall["c"], result.precision["c"], result.f1["c"]) == (None, None, None, None)
+    assert (result.miou, result.mean_accuracy, result.mean_f1, result.frequency_weighted_iou) == (1.0, 1.0, 1.0, 1.0)
 
 
 def test_a_class_that_is_predicted_but_not_there_counts_as_zero() -> None:
     result = counted(ABC, labels((0, 1)), labels((0, 2))).result()
     assert (result.iou["c"], result.recall["c"], result.precision["c"]) == (0.0, None, 0.0)
     assert (result.iou["b"], result.recall["b"], result.precision["b"]) == (0.0, 0.0, None)
+    assert result.f1 == pytest.approx({"a": 1.0, "b": 0.0, "c": 0.0})
     assert result.miou == pytest.approx(1 / 3)
     assert result.mean_accuracy == pytest.approx(1 / 2)
+    assert result.mean_precision == pytest.approx(1 / 2)
+    assert result.frequency_weighted_iou == pytest.approx(1 / 2)
 
 
 @pytest.mark.parametrize("label_map", [ABC, CAMVID, LabelMap(tuple(map(str, range(255))), distinct_palette(255), 255)])
@@ -113,6 +120,7 @@ def test_nothing_but_void_has_no_result() -> None:
 
 def test_the_report_is_json_with_the_agreed_keys() -> None:
     report = counted(ABC, labels((0, 1)), labels((0, 1))).result().to_dict()
-    expected = ["miou", "pixel_accuracy", "mean_accuracy", "iou", "precision", "recall", "frames", "matrix"]
-    assert list(report) == expected
+    first = {"miou", "pixel_accuracy", "mean_accuracy", "iou", "precision", "recall", "frames", "matrix"}
+    added = {"f1", "mean_precision", "mean_f1", "frequency_weighted_iou"}
+    assert set(report) == first | added
     assert json.loads(json.dumps(report, allow_nan=False)) == report
