@@ -57,6 +57,26 @@ def load_partial(network: nn.Module, state: Mapping[str, torch.Tensor]) -> LoadR
     return report
 
 
+def as_convolutions(network: nn.Module, state: Mapping[str, torch.Tensor]) -> StateDict:
+    """`state` with each linear layer's matrix in the shape of the convolution of `network` that has its name.
+
+    A linear layer over a flattened (C, k, k) map is a k×k convolution that fits there once (Long, Shelhamer, Darrell
+    2015, section 3.1), so its (out, C·k·k) matrix, read in the same order, is that kernel, (out, C, k, k). What fits no
+    convolution stays as it is.
+    """
+    own = network.state_dict()
+
+    def fits(name: str, value: torch.Tensor) -> bool:
+        kernel = own.get(name)
+        return (
+            kernel is not None
+            and (value.ndim, kernel.ndim) == (2, 4)
+            and (len(value), value.numel()) == (len(kernel), kernel.numel())
+        )
+
+    return {name: value.reshape(own[name].shape) if fits(name, value) else value for name, value in state.items()}
+
+
 def _shape(tensor: torch.Tensor) -> str:
     return "×".join(str(size) for size in tensor.shape) or "scalar"
 
