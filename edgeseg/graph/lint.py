@@ -51,6 +51,10 @@ def _contract_problems(model: ModelProto, dynamic: bool) -> Iterator[str]:
         yield "weights lie outside the file"
     if not any(LOGITS in node.output for node in graph.node):
         yield f"no tensor is named {LOGITS}"
+    for node in graph.node:
+        if node.op_type == "MaxUnpool" or (node.op_type == "MaxPool" and any(node.output[1:])):
+            # TensorRT builds neither; edgeseg.models.unpooling says the same in operators that it does build.
+            yield f"{node.op_type} {node.name} works with indices of maxima"
 
 
 def _type_problems(model: ModelProto) -> Iterator[str]:

@@ -50,6 +50,22 @@ def _uint8_inside(model: ModelProto) -> None:
     graph.node[1].input[0] = "same"
 
 
+def _pooling_indices(model: ModelProto) -> None:
+    graph = model.graph
+    index = _node(model, "Relu")
+    pool = helper.make_node(
+        "MaxPool", list(graph.node[index].output), ["peaks", "where"], name="pool", kernel_shape=[1, 1]
+    )
+    graph.node.insert(index + 1, pool)
+
+
+def _unpooling(model: ModelProto) -> None:
+    _pooling_indices(model)
+    index = _node(model, "MaxPool")
+    unpool = helper.make_node("MaxUnpool", ["peaks", "where"], ["back"], name="unpool", kernel_shape=[1, 1])
+    model.graph.node.insert(index + 1, unpool)
+
+
 def _cycle(model: ModelProto) -> None:
     model.graph.node[_node(model, "Conv")].input[0] = "logits"
 
@@ -64,6 +80,8 @@ def _cycle(model: ModelProto) -> None:
         (_open_size, "the size of frame is open"),
         (_no_logits, "no tensor is named logits"),
         (_uint8_inside, "Identity early works on uint8"),
+        (_pooling_indices, "MaxPool pool works with indices"),
+        (_unpooling, "MaxUnpool unpool works with indices"),
         (_cycle, "not valid ONNX"),
     ],
 )
