@@ -65,5 +65,5 @@ def build(spec: ModelSpec) -> nn.Module:
         backbone.trunk,
         HEADS[head](backbone.channels, spec.num_classes),
         FCNHead(backbone.aux_channels, spec.num_classes) if spec.auxiliary else None,
-        UPSAMPLINGS[spec.upsample or "bilinear"](spec.num_classes, backbone.stride),
+        UPSAMPLINGS[spec.upsampling](spec.num_classes, backbone.stride),
     )

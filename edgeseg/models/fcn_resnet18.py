@@ -19,7 +19,7 @@ _STRIDE = 32
 class FcnResNet18(nn.Module):
     """float32 (N, 3, H, W), any size → {"out": logits (N, classes, H, W)}."""
 
-    def __init__(self, num_classes: int, *, upsample: str = "transposed") -> None:
+    def __init__(self, num_classes: int, *, upsample: str) -> None:
         super().__init__()
         self.backbone = ResNet18()
         self.classifier = nn.Conv2d(self.backbone.channels, num_classes, 1)
@@ -33,4 +33,4 @@ class FcnResNet18(nn.Module):
 
 def build(spec: ModelSpec) -> nn.Module:
     """The network of `spec`; the textbook has no auxiliary head, so `spec.auxiliary` changes nothing."""
-    return FcnResNet18(spec.num_classes, upsample=spec.upsample or "transposed")
+    return FcnResNet18(spec.num_classes, upsample=spec.upsampling)

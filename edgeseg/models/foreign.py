@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import torch
 
 from edgeseg.errors import CheckpointError
 from edgeseg.labels import CAMVID, KITTI_ROAD, MAX_CLASSES, VOC, LabelMap, distinct_palette
-from edgeseg.models.registry import NETWORKS, ModelSpec, build_model
+from edgeseg.models.registry import ANY_UPSAMPLING, NETWORKS, ModelSpec, build_model
+from edgeseg.models.upsampling import UPSAMPLINGS
 from edgeseg.models.weights import StateDict
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
@@ -22,6 +23,23 @@ _PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
 
 _ADVICE = "Save the network's state_dict and try again."
+
+_TRUNKS = {
+    (2, 0, False): "resnet18",
+    (6, 0, False): "resnet34",
+    (6, 0, True): "resnet50",
+    (23, 0, True): "resnet101",
+    (0, 18, False): "mobilenet_v2",
+    (0, 13, False): "mobilenet_v3_small",
+    (0, 17, False): "mobilenet_v3_large",
+    (0, 29, False): "vgg16",
+    (0, 42, False): "vgg16",  # with batch normalisation
+}
+"""Blocks of layer3, blocks of one chain of features, bottlenecks or not → trunk; networks on it end in its name."""
+
+_TRUNK_NAMES = tuple(_TRUNKS.values())
+
+_BLOCK = re.compile(r"backbone\.(layer3\.|features\.|)(\d+)\.")
 
 _CODE = re.compile(r"unsupported global: GLOBAL (\S+)|unsupported GLOBAL (\S+)", re.IGNORECASE)
 """How the weights_only reader names a class or function that it will not import."""
@@ -72,7 +90,8 @@ def recognise(state: Mapping[str, torch.Tensor], path: Path, network: str | None
 
     `network` narrows the search to one. Raises `CheckpointError` where none fits, or more than one.
     """
-    found = [spec for name in ([network] if network else NETWORKS) if (spec := _fitting(name, state)) is not None]
+    likely = [network] if network else candidates(state)
+    found = [spec for name in likely if (spec := _fitting(name, state)) is not None]
     if len(found) == 1:
         return found[0]
     if found:
@@ -82,6 +101,16 @@ def recognise(state: Mapping[str, torch.Tensor], path: Path, network: str | None
         f"{path}: its {len(state)} tensors are not those of {network or 'any network here'} "
         f"(known: {', '.join(NETWORKS)}). A backbone alone is given to `edgeseg train` as pretrained weights."
     )
+
+
+def candidates(names: Collection[str]) -> list[str]:
+    """The networks that tensors of these names can belong to: those on the trunk that the names tell, or on none of
+    the trunks known here.
+
+    To build a network, even without memory, takes a tenth of a second; there are many, and few share a trunk.
+    """
+    trunk = _trunk(names)
+    return [name for name in NETWORKS if trunk is None or name.endswith(trunk) or not name.endswith(_TRUNK_NAMES)]
 
 
 def label_map_for(num_classes: int) -> LabelMap:
@@ -98,21 +127,47 @@ def _bare(name: str) -> str:
     return name
 
 
+def _trunk(names: Collection[str]) -> str | None:
+    """The ImageNet classifier whose trunk has tensors of these names, if it is one that can be told."""
+    stages = chain = 0
+    for match in filter(None, map(_BLOCK.match, names)):
+        blocks = int(match[2]) + 1
+        if match[1] == "layer3.":
+            stages = max(stages, blocks)
+        else:
+            chain = max(chain, blocks)
+    return _TRUNKS.get((stages, chain, "backbone.layer3.0.conv3.weight" in names))
+
+
 def _fitting(name: str, state: Mapping[str, torch.Tensor]) -> ModelSpec | None:
     """The spec under which the network `name` has exactly the tensors of `state`, or None."""
     shapes = {key: value.shape for key, value in state.items()}
     auxiliary = any(key.startswith("aux_classifier.") for key in shapes)
-    two = _shapes(ModelSpec(name, 2, auxiliary))
+    upsample = _upsample(name, shapes)
+    two = _shapes(ModelSpec(name, 2, auxiliary, upsample))
     if two.keys() != shapes.keys():
         return None
-    # The tensors that grow with the classes are the heads', and their first axis counts the classes.
-    three = _shapes(ModelSpec(name, 3, auxiliary))
-    counts = {shapes[key][:1] for key in two if two[key] != three[key]}
+    # The tensors that grow with the classes are the heads', along their first axis: by one, or by a square of pixels.
+    three = _shapes(ModelSpec(name, 3, auxiliary, upsample))
+    growing = [key for key in two if three[key][:1] > two[key][:1]]
+    counts = {tuple(size // (three[key][0] - two[key][0]) for size in shapes[key][:1]) for key in growing}
     classes = counts.pop() if len(counts) == 1 else ()
     if len(classes) != 1 or not 2 <= classes[0] <= MAX_CLASSES:
         return None
-    spec = ModelSpec(name, classes[0], auxiliary)
+    spec = ModelSpec(name, classes[0], auxiliary, upsample)
     return spec if _shapes(spec) == shapes else None
+
+
+def _upsample(name: str, names: Collection[str]) -> str | None:
+    """The upsampling whose tensors are among these names, None if it is the network's own."""
+    if name not in ANY_UPSAMPLING:
+        return None
+    found = {key.removeprefix("upsample.") for key in names if key.startswith("upsample.")}
+    for upsample, make in UPSAMPLINGS.items():
+        own = make(2, 2).state_dict().keys()
+        if own <= found and bool(own) == bool(found):
+            return None if upsample == ANY_UPSAMPLING[name] else upsample
+    return None
 
 
 def _shapes(spec: ModelSpec) -> dict[str, torch.Size]:

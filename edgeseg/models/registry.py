@@ -44,10 +44,12 @@ NETWORKS = {
 }
 """Name → "module:function"; the function takes a `ModelSpec`. A new network is one file and one line here."""
 
-ANY_UPSAMPLING = tuple(
-    name for name in NETWORKS if name.startswith(("fcn_resnet", "fcn_mobilenet", "deeplabv3_", "lraspp_"))
-)
-"""Networks whose upsampling is a choice; of the others it is the idea: skips, rungs, indices."""
+ANY_UPSAMPLING = {
+    name: "transposed" if name == "fcn_resnet18" else "bilinear"
+    for name in NETWORKS
+    if name.startswith(("fcn_resnet", "fcn_mobilenet", "deeplabv3_", "lraspp_"))
+}
+"""Networks whose upsampling is a choice → their own way. Of the others it is the idea: skips, rungs, indices."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class ModelSpec:
             )
         if self.upsample is not None:
             self._check_upsample(self.upsample)
+
+    @property
+    def upsampling(self) -> str:
+        """The name in `UPSAMPLINGS` of what a network with a choice is built with."""
+        return self.upsample or ANY_UPSAMPLING[self.name]
 
     def _check_upsample(self, upsample: str) -> None:
         if upsample not in UPSAMPLINGS:

@@ -49,7 +49,7 @@ class LiteReducedAspp(nn.Module):
 def build(spec: ModelSpec) -> nn.Module:
     """The network of `spec`, under torchvision's own name."""
     constructor: Any = getattr(segmentation, spec.name)
-    upsample = UPSAMPLINGS[spec.upsample or "bilinear"](spec.num_classes, _STRIDES[spec.name])
+    upsample = UPSAMPLINGS[spec.upsampling](spec.num_classes, _STRIDES[spec.name])
     if spec.name.startswith("lraspp"):
         theirs = constructor(weights=None, weights_backbone=None, num_classes=spec.num_classes)
         return LiteReducedAspp(theirs.backbone, theirs.classifier, upsample)

@@ -16,8 +16,9 @@ from torch import nn
 from edgeseg.errors import CheckpointError, ConfigError
 from edgeseg.labels import CAMVID, KITTI_ROAD, VOC
 from edgeseg.models.checkpoint import load_checkpoint, load_foreign
-from edgeseg.models.foreign import label_map_for, read_pth, recognise
-from edgeseg.models.registry import NETWORKS, ModelSpec, build_model
+from edgeseg.models.foreign import candidates, label_map_for, read_pth, recognise
+from edgeseg.models.registry import ANY_UPSAMPLING, NETWORKS, ModelSpec, build_model
+from edgeseg.models.upsampling import UPSAMPLINGS
 
 StateDict = dict[str, torch.Tensor]
 
@@ -74,6 +75,27 @@ def test_our_own_networks_are_recognised(name: str, classes: int, tmp_path: Path
 def test_an_auxiliary_head_is_recognised(auxiliary: bool, tmp_path: Path) -> None:
     state = hollow(ModelSpec("deeplabv3_resnet50", 19, auxiliary))
     assert recognise(state, tmp_path, "deeplabv3_resnet50") == ModelSpec("deeplabv3_resnet50", 19, auxiliary)
+
+
+@pytest.mark.parametrize("name", ["fcn_resnet18", "deeplabv3_mobilenet_v3_large"])
+@pytest.mark.parametrize("upsample", UPSAMPLINGS)
+def test_the_upsampling_is_recognised(name: str, upsample: str, tmp_path: Path) -> None:
+    own = upsample == ANY_UPSAMPLING[name]
+    spec = recognise(hollow(ModelSpec(name, 4, False, upsample)), tmp_path, name)
+    assert spec == ModelSpec(name, 4, False, None if own else upsample)
+
+
+def test_a_network_is_compared_with_those_on_its_trunk_alone() -> None:
+    for name in NETWORKS:
+        with torch.device("meta"):
+            found = candidates(build_model(ModelSpec(name, 2)).state_dict().keys())
+        assert name in found
+        trunk = next((trunk for trunk in ("resnet101", "mobilenet_v3_small") if name.endswith(trunk)), None)
+        if trunk:
+            assert {name for name in found if "resnet" in name or "mobilenet" in name} == {
+                f"fcn_{trunk}",
+                f"deeplabv3_{trunk}",
+            }
 
 
 def test_classes_are_told_by_their_number() -> None:
