@@ -25,6 +25,7 @@ FORMATS = {
     "bdd100k-drivable": "edgeseg.data.bdd100k_drivable",
     "mapillary": "edgeseg.data.mapillary",
     "labelme": "edgeseg.data.labelme",
+    "eiseg": "edgeseg.data.eiseg",
     "folder": "edgeseg.data.folder",
     "synthetic": "edgeseg.data.synthetic",
 }
