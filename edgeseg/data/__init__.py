@@ -26,6 +26,11 @@ FORMATS = {
     "mapillary": "edgeseg.data.mapillary",
     "labelme": "edgeseg.data.labelme",
     "eiseg": "edgeseg.data.eiseg",
+    "sbd": "edgeseg.data.sbd",
+    "coco": "edgeseg.data.coco",
+    "coco-panoptic": "edgeseg.data.coco_panoptic",
+    "coco-stuff": "edgeseg.data.coco_stuff",
+    "oxford-pets": "edgeseg.data.oxford_pets",
     "folder": "edgeseg.data.folder",
     "synthetic": "edgeseg.data.synthetic",
 }

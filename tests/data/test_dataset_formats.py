@@ -269,5 +269,5 @@ class TestTable:
                 open_dataset(format, tmp_path / "nowhere", "train")
 
     def test_unknown_format(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match=rf"'coco' is unknown; choose one of: {', '.join(FORMATS)}"):
-            open_dataset("coco", tmp_path, "train")
+        with pytest.raises(ConfigError, match=rf"'ade20k' is unknown; choose one of: {', '.join(FORMATS)}"):
+            open_dataset("ade20k", tmp_path, "train")
