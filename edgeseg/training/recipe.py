@@ -12,6 +12,7 @@ from edgeseg.data.augment import AugmentConfig
 from edgeseg.errors import ConfigError
 from edgeseg.models.registry import NETWORKS
 from edgeseg.settings import above_zero, at_least, read_settings
+from edgeseg.training.losses.config import LossConfig
 
 _SMALLEST = 32
 """Pixels: the deepest stride of the networks, below which nothing is left of an image."""
@@ -81,27 +82,6 @@ class ScheduleConfig:
         at_least(0, warmup_iterations=self.warmup_iterations, power=self.power, workers=self.workers)
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay={self.ema_decay}: expected 0 (off) up to, but not including, 1.")
-
-
-@dataclass(frozen=True, slots=True)
-class LossConfig:
-    """Cross entropy over labelled pixels, and what is added to it."""
-
-    class_weight_offset: float = 0.0
-    """c of the weights 1/ln(c + share) (ENet, Paszke et al. 2016, section 5.2); 0 weighs all classes alike."""
-    ohem_fraction: float = 1.0
-    """Share of the pixels, those with the largest loss, that count (Shrivastava et al. 2016); 1 takes all."""
-    jaccard: float = 0.0
-    """Factor of the soft Jaccard loss, which follows IoU and so minds small classes."""
-    auxiliary: float = 0.4
-    """Factor of the auxiliary head's cross entropy."""
-
-    def __post_init__(self) -> None:
-        if not (self.class_weight_offset == 0 or self.class_weight_offset > 1):
-            raise ConfigError(f"class_weight_offset={self.class_weight_offset}: expected 0, or a number above 1.")
-        if not 0 < self.ohem_fraction <= 1:
-            raise ConfigError(f"ohem_fraction={self.ohem_fraction}: expected a share above 0, at most 1.")
-        at_least(0, jaccard=self.jaccard, auxiliary=self.auxiliary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,41 +1,55 @@
-"""The loss against values by hand and against slow, literal implementations."""
+"""Every loss against its published formula, written out slowly in numpy, pixel by pixel."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from edgeseg.training.losses import SegmentationLoss, class_weights, coarser_labels, cross_entropy, soft_jaccard
-from edgeseg.training.recipe import LossConfig
+from edgeseg.training.losses.boundary import boundary_cross_entropy, boundary_weights
+from edgeseg.training.losses.config import FACTORS, LossConfig
+from edgeseg.training.losses.cross_entropy import cross_entropy
+from edgeseg.training.losses.dice import soft_dice
+from edgeseg.training.losses.focal import focal
+from edgeseg.training.losses.jaccard import soft_jaccard
+from edgeseg.training.losses.lovasz import lovasz_softmax
+from edgeseg.training.losses.pixels import Pixels
+from edgeseg.training.losses.segmentation import TERMS
+from edgeseg.training.losses.weights import class_weights
 
 VOID = 9
 CLASSES = 4
+WEIGHTS = torch.tensor([0.5, 2.0, 1.0, 3.0], dtype=torch.float64)
+SEEDS = range(5)
 
 
 def batch(seed: int = 0, size_hw: tuple[int, int] = (5, 7)) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (2, 4, H, W) and labels with void among them; class 2 occurs nowhere."""
+    """float64 logits (2, 4, H, W) and labels with void among them; class 2 occurs nowhere."""
     rng = np.random.default_rng(seed)
-    logits = torch.from_numpy(rng.normal(0, 2, (2, CLASSES, *size_hw)).astype(np.float32))
+    logits = torch.from_numpy(rng.normal(0, 2, (2, CLASSES, *size_hw)))
     return logits, torch.from_numpy(rng.choice([0, 1, 3, VOID], (2, *size_hw)))
 
 
-def softmax(logits: torch.Tensor) -> NDArray[np.float64]:
-    exponents = np.exp(logits.detach().numpy().astype(np.float64))
-    return np.asarray(exponents / exponents.sum(1, keepdims=True))
+def pixels(seed: int = 0, weights: torch.Tensor | None = None, size_hw: tuple[int, int] = (5, 7)) -> Pixels:
+    return Pixels(*batch(seed, size_hw), VOID, weights)
 
 
-def pixel_losses(logits: torch.Tensor, labels: torch.Tensor) -> list[tuple[float, int]]:
-    """(−ln p, class) of every labelled pixel."""
-    probability, truth = softmax(logits), labels.numpy()
-    return [
-        (-math.log(probability[n, truth[n, y, x], y, x]), int(truth[n, y, x]))
-        for n, y, x in np.ndindex(*truth.shape)
-        if truth[n, y, x] != VOID
-    ]
+def labelled(given: Pixels) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Probabilities (P, C) and classes (P,) of the labelled pixels, in row order."""
+    exponents = np.exp(given.logits.detach().numpy())
+    probability = np.moveaxis(exponents / exponents.sum(1, keepdims=True), 1, -1)
+    truth = given.labels.numpy()
+    return probability[truth != VOID], truth[truth != VOID]
+
+
+def factors_of(weights: torch.Tensor | None) -> list[float]:
+    return [1.0] * CLASSES if weights is None else weights.tolist()
 
 
 def test_class_weights_follow_the_formula() -> None:
@@ -47,135 +61,197 @@ def test_class_weights_follow_the_formula() -> None:
     assert list(weights) == sorted(weights)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
 @pytest.mark.parametrize("fraction", [1.0, 0.3, 1e-6])
-def test_cross_entropy_counts_the_hardest_pixels(weighted: bool, fraction: float) -> None:
-    logits, labels = batch()
-    weight = torch.tensor([0.5, 2.0, 1.0, 3.0]) if weighted else None
-    factors = [1.0] * CLASSES if weight is None else weight.tolist()
-    ranked = sorted(((factors[k] * loss, factors[k]) for loss, k in pixel_losses(logits, labels)), reverse=True)
-    kept = ranked[: max(1, int(fraction * len(ranked)))]
-    expected = sum(loss for loss, _ in kept) / sum(factor for _, factor in kept)
-    assert float(cross_entropy(logits, labels, VOID, weight, fraction)) == pytest.approx(expected, rel=1e-5)
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_cross_entropy_counts_the_hardest_pixels(
+    weights: torch.Tensor | None, fraction: float, smoothing: float
+) -> None:
+    for seed in SEEDS:
+        given, factors = pixels(seed, weights), factors_of(weights)
+        losses = [
+            (1 - smoothing) * -math.log(row[k]) + smoothing / CLASSES * sum(-math.log(p) for p in row)
+            for row, k in zip(*labelled(given), strict=True)
+        ]
+        ranked = sorted(
+            ((factors[k] * loss, factors[k]) for loss, k in zip(losses, labelled(given)[1], strict=True)), reverse=True
+        )
+        kept = ranked[: max(1, int(fraction * len(ranked)))]
+        expected = sum(loss for loss, _ in kept) / sum(factor for _, factor in kept)
+        assert float(cross_entropy(given, smoothing=smoothing, fraction=fraction)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_is_pytorchs(smoothing: float) -> None:
+    logits, labels = batch(size_hw=(40, 50))
+    expected = F.cross_entropy(logits, labels, ignore_index=VOID, label_smoothing=smoothing)
+    assert float(cross_entropy(Pixels(logits, labels, VOID), smoothing=smoothing)) == pytest.approx(float(expected))
 
 
 def test_taking_nearly_all_pixels_is_nearly_the_plain_mean() -> None:
-    logits, labels = batch(size_hw=(40, 50))
-    weight = torch.tensor([0.2, 3.0, 1.0, 0.4])
-    whole = float(cross_entropy(logits, labels, VOID, weight))
-    assert float(cross_entropy(logits, labels, VOID, weight, 0.9999)) == pytest.approx(whole, rel=1e-3)
+    given = pixels(0, WEIGHTS, (40, 50))
+    assert float(cross_entropy(given, fraction=0.9999)) == pytest.approx(float(cross_entropy(given)), rel=1e-3)
 
 
-def test_soft_jaccard_equals_the_one_hot_definition() -> None:
-    logits, labels = batch()
-    probability = np.moveaxis(softmax(logits), 1, -1)[labels.numpy() != VOID]
-    truth = np.eye(CLASSES)[labels.numpy()[labels.numpy() != VOID]]
-    scores = []
-    for k in range(CLASSES):
-        p, y = probability[:, k], truth[:, k]
-        if y.any():
-            scores.append((p * y).sum() / (p + y - p * y).sum())
-    assert len(scores) == 3
-    assert float(soft_jaccard(logits, labels, VOID)) == pytest.approx(1 - np.mean(scores), rel=1e-5)
+def test_pixels_that_tie_for_the_last_place_share_it() -> None:
+    # Losses ln 2 (three pixels alike) and less (one): half of four pixels is two, shared by three.
+    logits = torch.tensor([[0.0, 0.0, 0.0, 5.0], [0.0, 0.0, 0.0, 0.0]]).reshape(1, 2, 1, 4).requires_grad_()
+    loss = cross_entropy(Pixels(logits, torch.zeros(1, 1, 4, dtype=torch.int64), VOID), fraction=0.5)
+    torch.autograd.backward(loss)
+    assert float(loss.detach()) == pytest.approx(math.log(2))
+    assert logits.grad is not None
+    assert logits.grad[0, 0, 0].tolist() == pytest.approx([-0.5 / 3] * 3 + [0.0])
 
 
-def test_soft_jaccard_of_a_sure_and_right_answer_is_zero_and_of_a_wrong_one_is_one() -> None:
-    labels = torch.tensor([[[0, 1], [3, VOID]]])
-    sure = torch.full((1, CLASSES, 2, 2), -50.0).scatter_(1, torch.where(labels == VOID, 2, labels)[:, None], 50.0)
-    assert float(soft_jaccard(sure, labels, VOID)) == pytest.approx(0.0, abs=1e-6)
-    assert float(soft_jaccard(-sure, labels, VOID)) > 0.8
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_follows_the_formula(weights: torch.Tensor | None, gamma: float) -> None:
+    for seed in SEEDS:
+        given, factors = pixels(seed, weights), factors_of(weights)
+        total = count = 0.0
+        for row, k in zip(*labelled(given), strict=True):
+            total += factors[k] * (1 - row[k]) ** gamma * -math.log(row[k])
+            count += factors[k]
+        assert float(focal(given, gamma=gamma)) == pytest.approx(total / count)
 
 
-def test_gradients_by_finite_differences() -> None:
+def test_focal_of_a_sure_pixel_has_a_finite_gradient() -> None:
+    logits = torch.tensor([200.0, 0.0]).reshape(1, 2, 1, 1).requires_grad_()
+    for gamma in (0.5, 1.0, 2.0):
+        torch.autograd.backward(focal(Pixels(logits, torch.zeros(1, 1, 1, dtype=torch.int64), VOID), gamma=gamma))
+        assert logits.grad is not None
+        assert logits.grad.abs().max() < 1e-3
+
+
+def other_class_within(labels: NDArray[np.int64], y: int, x: int) -> int | None:
+    """Chebyshev distance less 1 from a pixel to the nearest one of another class, void aside."""
+    rows, columns = np.nonzero((labels != labels[y, x]) & (labels != VOID))
+    if not len(rows):
+        return None
+    return int(np.maximum(abs(rows - y), abs(columns - x)).min()) - 1
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0])
+def test_boundary_weights_fall_with_the_distance_to_another_class(sigma: float) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        # Patches of 5 pixels, so that there are distances, with single void pixels in and between them.
+        labels = rng.choice([0, 1, 3], (5, 6)).repeat(5, 0).repeat(5, 1)
+        labels[rng.random(labels.shape) < 0.1] = VOID
+        weights = boundary_weights(torch.from_numpy(labels)[None], VOID, 10.0, sigma)[0]
+        for y, x in np.argwhere(labels != VOID):
+            distance = other_class_within(labels, y, x)
+            seen = distance is not None and distance <= math.ceil(3 * sigma)
+            expected = 1 + 10 * math.exp(-(distance**2) / (2 * sigma**2)) if seen and distance is not None else 1.0
+            assert float(weights[y, x]) == pytest.approx(expected)
+
+
+def test_boundary_weights_by_hand() -> None:
+    labels = torch.tensor([[[0, 0, 0, 0, 3, 3, VOID, VOID]], [[254, 254, 254, VOID, VOID, 0, 0, 0]]])
+    near = [1 + 10 * math.exp(-(distance**2) / 2) for distance in range(4)]
+    one, two = boundary_weights(labels, VOID, 10.0, 1.0)[:, 0].tolist()
+    assert one[:6] == pytest.approx([near[3], near[2], near[1], near[0], near[0], near[1]])
+    assert [*two[:3], *two[5:]] == pytest.approx([1.0, near[3], near[2], near[2], near[3], 1.0])
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_boundary_cross_entropy_is_the_weighted_mean(weights: torch.Tensor | None) -> None:
+    given, factors = pixels(1, weights), factors_of(weights)
+    near = boundary_weights(given.labels, VOID, 10.0, 2.0).numpy()[given.labels.numpy() != VOID]
+    total = count = 0.0
+    for row, k, weight in zip(*labelled(given), near, strict=True):
+        total += weight * factors[k] * -math.log(row[k])
+        count += weight * factors[k]
+    assert float(boundary_cross_entropy(given, weight=10.0, sigma=2.0)) == pytest.approx(total / count)
+
+
+def test_soft_jaccard_and_dice_equal_the_one_hot_definitions() -> None:
+    for seed in SEEDS:
+        given = pixels(seed)
+        probability, truth = labelled(given)
+        jaccard, dice = [], []
+        for k in sorted(set(truth)):
+            p, y = probability[:, k], (truth == k).astype(float)
+            jaccard.append((p * y).sum() / (p + y - p * y).sum())
+            dice.append(2 * (p * y).sum() / (p + y).sum())
+        assert len(jaccard) == 3
+        assert float(soft_jaccard(given)) == pytest.approx(1 - np.mean(jaccard))
+        assert float(soft_dice(given)) == pytest.approx(1 - np.mean(dice))
+
+
+def jaccard_loss(wrong: set[int], of_class: set[int]) -> float:
+    """1 − IoU of a class where exactly the pixels `wrong` are wrong (Berman et al. 2018, equation 6)."""
+    return len(wrong) / len(of_class | wrong) if of_class | wrong else 0.0
+
+
+def test_lovasz_softmax_equals_the_extension_of_the_set_function() -> None:
+    for seed in SEEDS:
+        given = pixels(seed)
+        probability, truth = labelled(given)
+        losses = []
+        for k in sorted(set(truth)):
+            of_class = set(np.flatnonzero(truth == k).tolist())
+            errors = [1 - p if i in of_class else p for i, p in enumerate(probability[:, k])]
+            order = sorted(range(len(errors)), key=lambda i: -errors[i])
+            value = 0.0
+            for place, i in enumerate(order):
+                step = jaccard_loss(set(order[: place + 1]), of_class) - jaccard_loss(set(order[:place]), of_class)
+                value += errors[i] * step
+            losses.append(value)
+        assert float(lovasz_softmax(given)) == pytest.approx(np.mean(losses))
+
+
+@pytest.mark.parametrize("loss", [soft_jaccard, soft_dice, lovasz_softmax])
+def test_region_losses_of_sure_answers(loss: Callable[[Pixels], torch.Tensor]) -> None:
+    labels = torch.tensor([[[0, 1, 1], [3, 0, VOID]]])
+    answers = labels.clone()
+    answers[0, 0, 2] = 0
+    answers[0, 1, 2] = 2
+    sure = torch.full((1, CLASSES, 2, 3), -50.0, dtype=torch.float64)
+    right = sure.scatter(1, torch.where(labels == VOID, 2, labels)[:, None], 50.0)
+    assert float(loss(Pixels(right, labels, VOID))) == pytest.approx(0.0, abs=1e-9)
+    # Sure but wrong in one pixel: IoU 2/3, 1/2 and 1; F1 4/5, 2/3 and 1. At such corners the relaxation is exact.
+    expected = 1 - (4 / 5 + 2 / 3 + 1) / 3 if loss is soft_dice else 1 - (2 / 3 + 1 / 2 + 1) / 3
+    assert float(loss(Pixels(sure.scatter(1, answers[:, None], 50.0), labels, VOID))) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_gradients_by_finite_differences(name: str) -> None:
     logits, labels = batch(size_hw=(2, 3))
-    double = logits.detach().double().requires_grad_()
-    config = LossConfig(jaccard=0.5, auxiliary=0.4)
-    loss = SegmentationLoss(config, void=VOID, shares=None)
-    assert torch.autograd.gradcheck(lambda value: cross_entropy(value, labels, VOID, None, 0.5), double)
-    single = logits.detach().requires_grad_()
-    loss({"out": single, "aux": single[..., ::2, ::2]}, labels).backward()
-    assert single.grad is not None
-    for index in ((0, 0, 0, 0), (1, 3, 1, 2), (0, 2, 1, 1)):
-        step = torch.zeros_like(single)
-        step[index] = 1e-2
-        with torch.no_grad():
-            plus, minus = (
-                loss({"out": single + sign * step, "aux": (single + sign * step)[..., ::2, ::2]}, labels)
-                for sign in (1, -1)
-            )
-        assert float(plus - minus) / 2e-2 == pytest.approx(float(single.grad[index]), abs=2e-3)
+    config = LossConfig(ohem_fraction=0.5, label_smoothing=0.1, boundary_sigma=0.5)
+
+    def term(value: torch.Tensor) -> torch.Tensor:
+        return TERMS[name](Pixels(value, labels, VOID, WEIGHTS), config)
+
+    assert torch.autograd.gradcheck(term, logits.requires_grad_())
 
 
-def test_void_pixels_change_nothing() -> None:
+@pytest.mark.parametrize("name", TERMS)
+def test_void_pixels_change_nothing(name: str) -> None:
     logits, labels = batch()
-    logits.requires_grad_()
-    loss = SegmentationLoss(LossConfig(jaccard=0.5, ohem_fraction=0.5), void=VOID, shares=None)
-    before = loss({"out": logits}, labels)
-    before.backward()
-    logits, gradient = logits.detach(), logits.grad
+    config = LossConfig(ohem_fraction=0.5, label_smoothing=0.1)
+    before = TERMS[name](Pixels(logits.requires_grad_(), labels, VOID, WEIGHTS), config)
+    torch.autograd.backward(before)
+    gradient = logits.grad
     assert gradient is not None
     void = (labels == VOID)[:, None].expand_as(logits)
     assert not bool(gradient[void].any())
     assert bool(gradient[~void].any())
-    changed = torch.where(void, 100.0 * torch.ones_like(logits), logits)
-    assert loss({"out": changed}, labels).item() == pytest.approx(before.item())
+    changed = torch.where(void, 100.0, logits.detach())
+    assert float(TERMS[name](Pixels(changed, labels, VOID, WEIGHTS), config)) == pytest.approx(float(before.detach()))
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        LossConfig(),
-        LossConfig(jaccard=0.5),
-        LossConfig(ohem_fraction=0.2),
-        LossConfig(class_weight_offset=1.1, jaccard=0.5, ohem_fraction=0.2),
-    ],
-)
-def test_an_all_void_batch_is_zero_with_zero_gradient(config: LossConfig) -> None:
-    logits, _ = batch()
-    logits.requires_grad_()
-    shares = np.full(CLASSES, 1 / CLASSES) if config.class_weight_offset else None
-    loss = SegmentationLoss(config, void=VOID, shares=shares)
-    value = loss({"out": logits, "aux": logits[..., ::2, ::2]}, torch.full((2, 5, 7), VOID))
-    value.backward()
-    assert value.item() == 0.0
-    assert logits.grad is not None
-    assert not bool(logits.grad.any())
+@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_half_precision_is_summed_in_single(name: str, dtype: torch.dtype) -> None:
+    logits, labels = batch(size_hw=(60, 80))
+    config = LossConfig(ohem_fraction=0.5)
+    rounded = logits.to(dtype)
+    loss = TERMS[name](Pixels(rounded, labels, VOID, WEIGHTS), config)
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float(TERMS[name](Pixels(rounded.double(), labels, VOID, WEIGHTS), config)))
 
 
-def test_labels_that_a_coarse_auxiliary_head_never_sees_are_no_nan() -> None:
-    labels = torch.full((1, 8, 8), VOID)
-    labels[0, 0, 0] = 1
-    outputs = {"out": torch.zeros(1, CLASSES, 8, 8), "aux": torch.zeros(1, CLASSES, 2, 2)}
-    loss = SegmentationLoss(LossConfig(auxiliary=0.4), void=VOID, shares=None)
-    assert float(loss(outputs, labels)) == pytest.approx(math.log(CLASSES))
-
-
-def test_the_terms_are_added_with_their_factors() -> None:
-    logits, labels = batch(size_hw=(8, 8))
-    auxiliary = torch.randn(2, CLASSES, 4, 4, generator=torch.Generator().manual_seed(3))
-    shares = np.array([0.5, 0.2, 0.0, 0.3])
-    config = LossConfig(class_weight_offset=1.1, jaccard=0.5, auxiliary=0.4)
-    loss = SegmentationLoss(config, void=VOID, shares=shares)
-    weight = class_weights(shares, 1.1)
-    # Rows and columns 1, 3, 5, 7: pixel 2i + 1 holds the middle of cell i.
-    expected = (
-        cross_entropy(logits, labels, VOID, weight)
-        + 0.5 * soft_jaccard(logits, labels, VOID)
-        + 0.4 * cross_entropy(auxiliary, labels[:, 1::2, 1::2], VOID, weight)
-    )
-    assert float(loss({"out": logits, "aux": auxiliary}, labels)) == pytest.approx(float(expected), rel=1e-6)
-    without = SegmentationLoss(LossConfig(auxiliary=0.0), void=VOID, shares=None)
-    assert float(without({"out": logits, "aux": auxiliary}, labels)) == pytest.approx(
-        float(cross_entropy(logits, labels, VOID, None))
-    )
-
-
-@pytest.mark.parametrize("size_hw", [(4, 6), (3, 5), (8, 12)])
-def test_coarser_labels_are_picked_never_mixed(size_hw: tuple[int, int]) -> None:
-    labels = torch.from_numpy(np.random.default_rng(0).choice([0, 200, 255], (1, 8, 12)))
-    coarse = coarser_labels(labels, torch.Size(size_hw))
-    assert coarse.shape == (1, *size_hw)
-    assert coarse.dtype == torch.int64
-    rows = [int((y + 0.5) * 8 / size_hw[0]) for y in range(size_hw[0])]
-    columns = [int((x + 0.5) * 12 / size_hw[1]) for x in range(size_hw[1])]
-    assert torch.equal(coarse[0], labels[0][rows][:, columns])
+def test_every_term_has_its_factor_in_the_recipe() -> None:
+    assert tuple(TERMS) == FACTORS
+    assert {field.name for field in fields(LossConfig)} >= set(FACTORS)

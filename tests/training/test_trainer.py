@@ -23,9 +23,9 @@ from edgeseg.metrics.evaluate import evaluate
 from edgeseg.models.checkpoint import load_checkpoint, save_checkpoint
 from edgeseg.models.registry import ModelSpec, build_model
 from edgeseg.models.sealed import Preprocess, SealedNetwork
+from edgeseg.training.losses import LossConfig
 from edgeseg.training.recipe import (
     DataConfig,
-    LossConfig,
     ModelConfig,
     OptimiserConfig,
     Recipe,

@@ -22,8 +22,7 @@ from edgeseg.labels import CAMVID
 from edgeseg.models.checkpoint import IMAGENET_MEAN, IMAGENET_STD, TrainedModel
 from edgeseg.models.registry import NETWORKS, ModelSpec, build_model
 from edgeseg.models.sealed import Preprocess
-from edgeseg.training.losses import SegmentationLoss
-from edgeseg.training.recipe import LossConfig
+from edgeseg.training.losses import LossConfig, SegmentationLoss
 
 SIZE_HW = (96, 128)
 QUICK = ("fcn_resnet18", "fcn8s_mobilenet_v2", "fcn4s_mobilenet_v2", "deeplabv3_mobilenet_v2")
