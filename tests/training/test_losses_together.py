@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from test_losses import CLASSES, VOID, batch
 
 from edgeseg.errors import ConfigError
@@ -79,6 +80,18 @@ def test_labels_that_a_coarse_auxiliary_head_never_sees_are_no_nan() -> None:
     outputs = {"out": torch.zeros(1, CLASSES, 8, 8), "aux": torch.zeros(1, CLASSES, 2, 2)}
     loss = SegmentationLoss(LossConfig(auxiliary=0.4), void=VOID, shares=None)
     assert float(loss(outputs, labels)) == pytest.approx(math.log(CLASSES))
+
+
+@pytest.mark.parametrize("shares", [None, SHARES])
+def test_cross_entropies_of_parts_add_up_by_their_labelled_weight(shares: NDArray[np.float64] | None) -> None:
+    logits, labels = batch()
+    labels[0, :4] = VOID
+    loss = SegmentationLoss(LossConfig(class_weight_offset=1.1), void=VOID, shares=shares)
+    weights = [float(loss.labelled_weight(part)) for part in labels]
+    parts = [float(loss({"out": logits[i : i + 1]}, labels[i : i + 1])) for i in range(2)]
+    assert weights[0] < weights[1]
+    assert np.average(parts, weights=weights) == pytest.approx(float(loss({"out": logits}, labels)))
+    assert float(loss.labelled_weight(torch.full((1, 2, 2), VOID))) == 0
 
 
 @pytest.mark.parametrize("size_hw", [(4, 6), (3, 5), (8, 12)])
