@@ -70,6 +70,11 @@ class EisegDataset:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Image and labels of sample `index`."""
+        entry = self._entries[index]
+        return entry.image, entry.label
+
     def __getitem__(self, index: int) -> Sample:
         """Read an image, turned upright as EISeg shows it, and its labels; raises `DataError`."""
         entry = self._entries[index]

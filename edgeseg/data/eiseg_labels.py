@@ -28,6 +28,9 @@ _VOID = 255
 _MAX_COORDINATE = 32767
 """Pixels; OpenCV fills polygons exactly up to 16 bits and a sign."""
 
+_MALFORMED = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)
+"""What reading JSON of another shape than expected raises."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Polygon:
@@ -126,7 +129,7 @@ def read_coco(path: Path) -> tuple[LabelList, dict[str, list[Polygon]]]:
                 points = np.array(outline, np.float64).reshape(-1, 2)
                 polygons[names[entry["image_id"]]].append(_polygon(path, entry["category_id"], points))
         return labels, polygons
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+    except _MALFORMED as error:
         raise DataError(f"{path}: not COCO JSON as EISeg writes it ({error!r}). Save it from EISeg again.") from error
 
 
@@ -140,7 +143,7 @@ def read_polygons(path: Path) -> tuple[list[Polygon], list[tuple[int, str, Rgb]]
             for entry in value
         }
         return polygons, [(index, *label) for index, label in labels.items()]
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+    except _MALFORMED as error:
         raise DataError(f"{path}: not JSON as EISeg writes it ({error!r}). Save it from EISeg again.") from error
 
 

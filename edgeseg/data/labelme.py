@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgeseg.data.base import Sample
 from edgeseg.data.format import DatasetFormat, stems
-from edgeseg.data.labelme_json import paint_annotation, read_annotated_image, read_annotation
+from edgeseg.data.labelme_json import image_file, paint_annotation, read_annotated_image, read_annotation
 from edgeseg.data.pairs import read_list, require_folder
 from edgeseg.errors import ConfigError, DataError
 from edgeseg.labels import LabelMap, distinct_palette
@@ -34,15 +34,12 @@ _HEADS_READ = 8
 
 
 class LabelmeDataset:
-    """Annotation files, read and painted when asked for; raises `DataError` at birth for no file or a missing one."""
+    """Annotation files, read and painted when asked for; raises `DataError` at birth for none or one twice."""
 
     def __init__(self, name: str, files: list[Path], label_map: LabelMap) -> None:
         self._name, self._files, self._label_map = name, tuple(files), label_map
         if not self._files:
             raise DataError(f"{name}: no annotation in this split. Check the list or choose another split.")
-        for file in self._files:
-            if not file.is_file():
-                raise DataError(f"{file}: this annotation of {name} is missing. Restore it or take it off the list.")
         if len(set(self._files)) != len(self._files):
             twice = sorted({file.stem for file in self._files if self._files.count(file) > 1})
             raise DataError(f"{name}: listed twice: {', '.join(twice)}. Keep one line of each.")
@@ -62,6 +59,11 @@ class LabelmeDataset:
     def __len__(self) -> int:
         return len(self._files)
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Image and annotation of sample `index`; the annotation alone where the image is in it."""
+        annotation = read_annotation(self._files[index])
+        return tuple(dict.fromkeys((image_file(annotation), annotation.path)))
+
     def __getitem__(self, index: int) -> Sample:
         """Read an annotation and its image; raises `DataError` for one that cannot be used."""
         annotation = read_annotation(self._files[index])
@@ -78,12 +80,20 @@ def open_labelme(root: Path | str, split: str) -> LabelmeDataset:
     where, files = _annotations(folder)
     listed = folder / f"{split}.txt"
     if split in _splits(folder) and listed.is_file():
-        chosen = [where / f"{name.removesuffix('.json')}.json" for name in read_list(listed)]
+        chosen = _listed(listed, where, files)
     elif split == "all":
         chosen = files
     else:
         raise DataError(f"{folder}: no split {split!r}: no {listed.name}. Try {', '.join(_splits(folder))}.")
     return LabelmeDataset(f"labelme {split}", chosen, _label_map(folder / "labels.txt", files))
+
+
+def _listed(path: Path, where: Path, files: list[Path]) -> list[Path]:
+    by_name = {file.stem: file for file in files}
+    names = [name.removesuffix(".json") for name in read_list(path)]
+    if missing := [name for name in names if name not in by_name]:
+        raise DataError(f"{path}: no annotation {missing[0]}.json in {where}. Restore it or take it off the list.")
+    return [by_name[name] for name in names]
 
 
 def _annotations(root: Path) -> tuple[Path, list[Path]]:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -82,11 +83,11 @@ def read_annotation(path: Path) -> Annotation:
         raise DataError(f"{path}: no list of shapes, so not a labelme annotation. Take it out of the folder.")
     height, width = value.get("imageHeight"), value.get("imageWidth")
     size_hw = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-    image_data = value.get("imageData")
+    image_path, image_data = value.get("imagePath"), value.get("imageData")
     return Annotation(
         path,
         tuple(_shape(path, number, shape) for number, shape in enumerate(value["shapes"], start=1)),
-        str(value.get("imagePath") or ""),
+        image_path if isinstance(image_path, str) else "",
         image_data if isinstance(image_data, str) else None,
         size_hw,
     )
@@ -96,8 +97,8 @@ def _shape(path: Path, number: int, value: Any) -> Shape:
     problem = f"{path}: shape {number}"
     if not isinstance(value, dict) or not isinstance(value.get("label"), str):
         raise DataError(f"{problem} has no label. Label or delete it.")
-    kind = value.get("shape_type") or "polygon"  # versions before 3.2 knew polygons only
-    problem = f"{problem} ({value['label']}, {kind})"
+    kind = str(value.get("shape_type") or "polygon")  # versions before 3.2 knew polygons only
+    problem = f"{problem} ({value['label']!r}, {kind!r})"
     if kind not in _POINTS:
         raise DataError(f"{problem} is of an unknown type; known are: {', '.join(_POINTS)}. Draw it as one of them.")
     try:
@@ -130,15 +131,25 @@ def read_annotated_image(annotation: Annotation) -> Frame:
 
 
 def _image(annotation: Annotation) -> tuple[Path, Frame]:
+    if annotation.image_data is None:
+        source = image_file(annotation)
+        return source, read_upright_image(source)
+    source = annotation.path.with_name(f"{annotation.path.name} (imageData)")
+    return source, decode_image(source, _from_base64(annotation.path, "imageData", annotation.image_data))
+
+
+def image_file(annotation: Annotation) -> Path:
+    """The file that the image is in, the annotation itself where it is embedded; raises `DataError` for none.
+
+    A folder that has moved often keeps its images beside the annotations, so a file of this name is looked for there.
+    """
     if annotation.image_data is not None:
-        source = annotation.path.with_name(f"{annotation.path.name} (imageData)")
-        return source, decode_image(source, _from_base64(annotation.path, "imageData", annotation.image_data))
-    # PureWindowsPath takes both kinds of separator. A folder that has moved often keeps its images beside the files.
-    relative = PureWindowsPath(annotation.image_path)
+        return annotation.path
+    relative = PureWindowsPath(annotation.image_path)  # takes separators of both systems
     beside = annotation.path.parent
     for source in (beside / relative.as_posix(), beside / relative.name):
-        if source.is_file():
-            return source, read_upright_image(source)
+        if os.path.isfile(source):  # noqa: PTH113 (Path.is_file raises for a name that is too long to be one)
+            return source
     raise DataError(
         f"{annotation.path}: its image {annotation.image_path!r} is neither embedded nor there. Put it beside the file."
     )
@@ -175,7 +186,7 @@ def _paint(path: Path, number: int, shape: Shape, labels: Labels, label: int) ->
 
 def _paint_mask(path: Path, number: int, shape: Shape, labels: Labels, label: int) -> None:
     """The PNG lies at the first point; labelme writes it one pixel larger than the box between the two points."""
-    problem = f"{path}: shape {number} ({shape.label}, mask)"
+    problem = f"{path}: shape {number} ({shape.label!r}, mask)"
     if shape.mask is None:
         raise DataError(f"{problem} has no mask. Delete or redraw it.")
     png = decode_mask(Path(problem), _from_base64(path, f"the mask of shape {number}", shape.mask))

@@ -66,7 +66,14 @@ def read_config(path: Path) -> ValueTable:
         raise DataError(f"{path}: the config that names the classes is missing. Copy it from the archive.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
-    except (KeyError, TypeError, ValueError, ConfigError) as error:  # JSON and UTF-8 errors are ValueErrors
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+        ConfigError,
+    ) as error:  # JSON and UTF-8 errors are ValueErrors
         raise DataError(f"{path}: not a Vistas config ({error}). Copy it from the archive again.") from error
 
 

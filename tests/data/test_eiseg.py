@@ -184,6 +184,10 @@ class TestFaults:
             ("3", "not JSON as EISeg writes it"),
             ('[{"name": "road"}]', "not JSON as EISeg writes it"),
             ('[{"labelIdx": 1, "name": "a", "color": [1], "points": [[1, 2]]}]', "not JSON as EISeg writes it"),
+            (
+                '[{"labelIdx": 1e999, "name": "a", "color": [1, 2, 3], "points": [[1, 2]]}]',
+                "not JSON as EISeg writes it",
+            ),
             ('[{"labelIdx": 1, "name": "a", "color": [1, 2, 3], "points": [1, 2]}]', "points that are no places"),
             ('[{"labelIdx": 1, "name": "a", "color": [1, 2, 3], "points": [[1, NaN]]}]', "points that are no places"),
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tiny_datasets import random_frame, save_frame
 
 from edgeseg.data import dataset_format, detect_format, open_dataset
 from edgeseg.data import shapes as paint
+from edgeseg.data.labelme import open_labelme
 from edgeseg.errors import DataError
 from edgeseg.labels import LabelMap, distinct_palette
 from edgeseg.types import Labels
@@ -163,7 +165,7 @@ class TestSplits:
 
     def test_faults(self, tmp_path: Path) -> None:
         (tiny.labelme(tmp_path) / "val.txt").write_text("a\nb\n")
-        with pytest.raises(DataError, match=r"b\.json: this annotation of labelme val is missing"):
+        with pytest.raises(DataError, match=r"val\.txt: no annotation b\.json in .*Restore it or take it off"):
             open_dataset("labelme", tmp_path, "val")
         (tmp_path / "val.txt").write_text("a\na\n")
         with pytest.raises(DataError, match=r"labelme val: listed twice: a\."):
@@ -177,7 +179,7 @@ class TestSplits:
 
 
 class TestImages:
-    @pytest.mark.parametrize("path", ["..\\photos\\b.png", "../photos/b.png", "C:\\Users\\me\\b.png", "/home/me/b.png"])
+    @pytest.mark.parametrize("path", ["..\\photos\\b.png", "../photos/b.png", "D:\\old\\b.png", "/data/old/b.png"])
     def test_separators_of_both_systems_and_folders_that_have_moved(self, tmp_path: Path, path: str) -> None:
         moved = ".." not in path
         save_frame(tmp_path / ("data" if moved else "photos") / "b.png", random_frame(5, HW))
@@ -188,6 +190,12 @@ class TestImages:
         data = tiny.png_base64(np.ascontiguousarray(random_frame(9, HW)[..., ::-1]))
         tiny.labelme(tmp_path, imageData=data, imagePath="a.json")
         assert np.array_equal(open_dataset("labelme", tmp_path, "all")[0].image_bgr, random_frame(9, HW))
+
+    def test_the_files_of_a_sample(self, tmp_path: Path) -> None:
+        dataset = open_labelme(tiny.labelme(tmp_path), "all")
+        assert dataset.files(0) == (tmp_path / "a.png", tmp_path / "a.json")
+        tiny.labelme(tmp_path, imageData=tiny.png_base64(np.zeros((*HW, 3), np.uint8)))
+        assert dataset.files(0) == (tmp_path / "a.json",)
 
     def test_exif_orientation_is_applied_as_labelme_does(self, tmp_path: Path) -> None:
         """Stored lying, 60 wide and 40 high, shown upright: 6 says the first row is on the right."""
@@ -211,9 +219,10 @@ class TestImages:
         (tiny.labelme(tmp_path) / "a.png").unlink()
         with pytest.raises(DataError, match=r"a\.json: its image 'a\.png' is neither embedded nor there"):
             labels_of(tmp_path)
-        tiny.labelme(tmp_path, imagePath=None)
-        with pytest.raises(DataError, match=r"a\.json: its image '' is neither embedded nor there"):
-            labels_of(tmp_path)
+        for path in (None, 3, "x" * 5000, "a\0b"):
+            tiny.labelme(tmp_path, imagePath=path)
+            with pytest.raises(DataError, match=r"a\.json: its image '.*' is neither embedded nor there"):
+                labels_of(tmp_path)
 
     @pytest.mark.parametrize(
         ("data", "problem"),
@@ -260,12 +269,14 @@ class TestBrokenFiles:
             ("polygon", None, "points of shape"),
             ("polygon", [[1, 2], [3, 4], [float("nan"), 5]], "a point that is no place"),
             ("polygon", [[1, 2], [3, 4], [1e300, 5]], "a point that is no place"),
+            ("polygon", [[1, 2], [3, 4], [10**400, 5]], "no list of x, y points"),
             ("spline", POLYGON, "unknown type; known are: polygon,"),
+            ("[]", POLYGON, "unknown type"),
             ("mask", [[1, 2], [3, 4]], "has no mask"),
         ],
     )
     def test_shapes_that_cannot_be_used(self, tmp_path: Path, kind: str, points: Any, problem: str) -> None:
-        with pytest.raises(DataError, match=rf"a\.json: shape 2 \(car, {kind}\).*{problem}"):
+        with pytest.raises(DataError, match=rf"a\.json: shape 2 \('car', '?{re.escape(kind)}'?\).*{problem}"):
             labels_of(tiny.labelme(tmp_path, [shape("person"), shape("car", kind, points)]))
 
     @pytest.mark.parametrize(
