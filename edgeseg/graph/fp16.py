@@ -13,7 +13,7 @@ own even where two follow one another, and appends casts out of topological orde
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,10 +79,11 @@ def convert_to_fp16(
 ) -> Fp16Graph:
     """FP32 sealed graph → FP16 sealed graph; `model` is left as it is.
 
-    `statistics` (from `observe.statistics`) tell which tensors come near float16's range, whose operators then stay
-    float32, and let the weights of convolutions be rounded so that channels keep their means. Without them every weight
-    is rounded to nearest. Weights beyond the range keep their operator in float32 too. Raises `GateError` where the
-    result is not sound.
+    What a comparison of values hangs on stays float32: max-unpooling puts a value where a maximum was, and rounding
+    makes another neighbour the maximum. `statistics` (from `observe.statistics`) tell which tensors come near float16's
+    range, whose operators then stay float32, and let the weights of convolutions be rounded so that channels keep their
+    means. Without them every weight is rounded to nearest. Weights beyond the range keep their operator in float32 too.
+    Raises `GateError` where the result is not sound.
     """
     statistics = statistics or {}
     # Not "above": a NaN counts as well.
@@ -92,10 +93,14 @@ def convert_to_fp16(
     types = tensor_types(onnx.shape_inference.infer_shapes(half, strict_mode=True))
     kept: dict[str, str] = {}
     chosen: set[str] = set()
-    for node in _between(half):
+    nodes = _between(half)
+    decisive = _decisive(nodes)
+    for node in nodes:
         if types.get(node.output[0]) != TensorProto.FLOAT:
             continue
         reason = _reason_to_keep(node, weights, too_large)
+        if reason is None and decisive.intersection(node.output):
+            reason = "a comparison of values hangs on it"
         if reason:
             kept[node.name] = reason
         else:
@@ -118,6 +123,15 @@ def _between(model: ModelProto) -> list[NodeProto]:
             needed.update(node.input)
             between.append(node)
     return between[::-1]
+
+
+def _decisive(nodes: Sequence[NodeProto]) -> set[str]:
+    """Tensors that a comparison of values hangs on, through any number of operators; `nodes` in topological order."""
+    tensors: set[str] = set()
+    for node in reversed(nodes):
+        if node.op_type == "Equal" or tensors.intersection(node.output):
+            tensors.update(node.input)
+    return tensors
 
 
 def _reason_to_keep(node: NodeProto, weights: Mapping[str, Any], too_large: Collection[str]) -> str | None:

@@ -12,9 +12,9 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from edgeseg.models.backbones import conv_bn_relu, crop_to
+from edgeseg.models.backbones import conv_bn_relu
 from edgeseg.models.registry import ModelSpec
-from edgeseg.models.upsampling import transposed_upsample
+from edgeseg.models.upsampling import crop_to, transposed_upsample
 from edgeseg.models.vgg16 import Vgg16
 
 _FINEST_WIDTH = 32

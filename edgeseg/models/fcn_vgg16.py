@@ -15,9 +15,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgeseg.models.backbones import crop_to
 from edgeseg.models.registry import ModelSpec
-from edgeseg.models.upsampling import transposed_upsample
+from edgeseg.models.upsampling import crop_to, transposed_upsample
 from edgeseg.models.vgg16 import FULLY_CONNECTED, Vgg16
 
 _STRIDES = (32, 16, 8)

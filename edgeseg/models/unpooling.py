@@ -7,17 +7,18 @@ windows have their maximum there. Maxima that occur twice, as zeros behind a ReL
 first: (0, 0), (0, 1), (1, 0), (1, 1).
 
 The two forms agree for every input without NaN, infinities included. In a window with a NaN the pooled value is NaN in
-PyTorch, and its unpooled window is a matter of the runtime: with masks all zero, because nothing equals NaN.
+both; unpooled, PyTorch puts the value where the NaN was, the graph nowhere, because nothing equals NaN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 
-from edgeseg.models.backbones import crop_to
+from edgeseg.models.upsampling import crop_to
 
 Places = torch.Tensor | tuple[torch.Tensor, ...]
 """Where the maxima were, for `unpool`: int64 indices (N, C, h, w) or, in an export, four bool masks of that shape."""
@@ -33,10 +34,12 @@ def pool_with_places(value: torch.Tensor) -> tuple[torch.Tensor, Places]:
     if not torch.compiler.is_exporting():
         pooled, indices = F.max_pool2d(value, _WINDOW, ceil_mode=True, return_indices=True)
         return pooled, indices
-    pooled = F.max_pool2d(value, _WINDOW, ceil_mode=True)
+    # The maximum of the four, not MaxPool: ONNX Runtime's answers the lowest float32 to a window of −∞.
+    phases = _phases(value)
+    pooled = reduce(torch.maximum, phases)
     masks: list[torch.Tensor] = []
     taken: torch.Tensor | None = None
-    for phase in _phases(value):
+    for phase in phases:
         here = phase == pooled
         masks.append(here if taken is None else here & ~taken)
         taken = here if taken is None else taken | here
