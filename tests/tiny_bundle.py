@@ -51,16 +51,22 @@ def noise(rng: np.random.Generator, size_hw: Hw = (24, 32)) -> Frame:
     return frame + np.array([0, 1, 2], np.uint8)
 
 
-def tiny_writer(path: Path, camera_hw: Hw | None = None) -> BundleWriter:
+def tiny_writer(path: Path, camera_hw: Hw | None = None, label_map: LabelMap = LABELS) -> BundleWriter:
     return BundleWriter(
-        path, name="tiny", label_map=LABELS, network_hw=(24, 32), camera_hw=camera_hw, mean=(0, 0, 0), std=(1, 1, 1)
+        path, name="tiny", label_map=label_map, network_hw=(24, 32), camera_hw=camera_hw, mean=(0, 0, 0), std=(1, 1, 1)
     )
 
 
-def tiny_bundle(path: Path, camera_hw: Hw | None = None, *, operators: dict[str, str] | None = None) -> Bundle:
+def tiny_bundle(
+    path: Path,
+    camera_hw: Hw | None = None,
+    *,
+    operators: dict[str, str] | None = None,
+    label_map: LabelMap = LABELS,
+) -> Bundle:
     """A bundle with two golden frames and a graph for each precision in `operators`, FP32 and FP16 by default."""
     rng = np.random.default_rng(7)
-    with tiny_writer(path, camera_hw) as writer:
+    with tiny_writer(path, camera_hw, label_map) as writer:
         for precision, operator in (operators or {"fp32": "ArgMax", "fp16": "ArgMax"}).items():
             writer.add_graph(precision, tiny_graph(camera_hw, operator=operator), opset=20, params=0)
         for name in ("day_000", "night_000"):

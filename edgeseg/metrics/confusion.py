@@ -90,6 +90,11 @@ class ConfusionMatrix:
         """Pixels counted so far; void ones are not."""
         return int(self._counts.sum())
 
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """(classes, classes) pixels so far; row: true class, column: predicted class. A copy."""
+        return np.array(self._counts)
+
     def update(self, truth: Labels, prediction: Labels) -> None:
         """Count one frame: `truth` uint8 (H, W) with the label map's void, `prediction` uint8 (H, W) of class ids.
 
@@ -141,7 +146,7 @@ class ConfusionMatrix:
             mean_f1=mean_known(f1),
             frequency_weighted_iou=sum(int(t) * i for t, i in zip(true, iou, strict=True) if i is not None) / total,
             frames=self.frames,
-            matrix=self._counts.copy(),
+            matrix=self.counts,
         )
 
     def _require_classes(self, role: str, beyond: NDArray[np.int64]) -> None:

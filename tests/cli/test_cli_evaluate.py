@@ -13,7 +13,9 @@ from tiny_bundle import LABELS, brightest_channel, darkest_channel, noise, tiny_
 from tiny_datasets import camvid, save_frame, save_grey
 
 from edgeseg.cli.main import main
+from edgeseg.labels import LabelMap
 from edgeseg.metrics.confusion import ConfusionMatrix
+from edgeseg.metrics.registry import METRICS
 
 pytest.importorskip("onnxruntime")
 FRAMES = 4
@@ -69,10 +71,11 @@ def test_table_and_report_agree(tmp_path: Path, bundle: Path, data: Path, capsys
     assert len(report["worst"]) == FRAMES
     assert report["worst"][0]["miou"] <= report["worst"][1]["miou"]
     printed = capsys.readouterr().out
-    assert f"mIoU             {100 * right['miou']:.2f} %" in printed
+    for name, key in (("mIoU", "miou"), ("mean F1", "mean_f1"), ("frequency-weighted IoU", "frequency_weighted_iou")):
+        assert f"{name:<22}   {100 * right[key]:.2f} %" in printed
     for name in LABELS.names:
         row = next(line.split() for line in printed.splitlines() if line.startswith(name))
-        assert row[1:4] == [f"{100 * right[figure][name]:.2f}" for figure in ("iou", "precision", "recall")]
+        assert row[1:5] == [f"{100 * right[figure][name]:.2f}" for figure in ("iou", "precision", "recall", "f1")]
 
 
 def test_fp16_runs_the_other_graph(tmp_path: Path, bundle: Path, data: Path) -> None:
@@ -98,7 +101,69 @@ def test_a_class_that_is_nowhere_is_a_dash(
     report = evaluated(tmp_path, bundle, "--data", root, "--split", "all")
     assert report["iou"] == {"blue": 1.0, "green": None, "red": None}
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("red"))
-    assert row.split() == ["red", "-", "-", "-", "0"]
+    assert row.split() == ["red", "-", "-", "-", "-", "0"]
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A bundle and a dataset with road, car and person, whose truth is the brightest channel but for one car."""
+    folder = tmp_path_factory.mktemp("street")
+    names = LabelMap(("road", "car", "person"), LABELS.palette)
+    bundle = tiny_bundle(folder / "street.edgeseg", label_map=names).path
+    for index in range(2):
+        truth = np.zeros((24, 32), np.uint8)
+        truth[4:12, 4:12], truth[4:20, 20:26], truth[:2] = 1, 2, 255
+        said = np.where(truth == 255, 0, truth)
+        said[4:8, 4:12] = 0
+        save_frame(folder / "data/images" / f"{index}.png", np.eye(3, dtype=np.uint8)[said] * 200)
+        save_grey(folder / "data/masks" / f"{index}.png", truth)
+    (folder / "data/labels.toml").write_text('names = ["road", "car", "person"]\n')
+    return bundle, folder / "data"
+
+
+def test_more_metrics(tmp_path: Path, street: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    bundle, data = street
+    report = evaluated(
+        tmp_path, bundle, "--data", data, "--split", "all", "--metrics", "free-space, objects,kitti-road"
+    )
+    metrics = report["metrics"]
+    assert list(metrics) == ["free-space", "objects", "kitti-road"]
+    assert metrics["free-space"]["false_free_space_rate"] == pytest.approx(32 / (64 + 96))
+    assert metrics["objects"]["overall"]["object_recall"] == 1.0
+    assert (metrics["kitti-road"]["max_f"], metrics["kitti-road"]["labels"]["recall"]) == (None, 1.0)
+    printed = capsys.readouterr().out
+    assert "False free space" in printed
+    assert "Person by height" in printed
+    assert "MaxF and AP need a checkpoint" in printed
+
+
+def test_all_metrics_and_another_object_class(tmp_path: Path, street: tuple[Path, Path]) -> None:
+    bundle, data = street
+    options = ("--metrics", "all", "--object-class", "car")
+    metrics = evaluated(tmp_path, bundle, "--data", data, "--split", "all", *options)["metrics"]
+    assert list(metrics) == list(METRICS)
+    assert (metrics["objects"]["class"], metrics["objects"]["overall"]["found"]) == ("car", 2)
+    assert metrics["flicker"]["pairs"] == 1
+
+
+def test_all_leaves_out_what_the_classes_do_not_allow(
+    tmp_path: Path, bundle: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = evaluated(tmp_path, bundle, "--data", data, "--split", "all", "--metrics", "all")
+    assert set(report["metrics"]) == {"boundary", "trimap", "flicker"}
+    assert "note: free-space was left out: no class is called road" in capsys.readouterr().out
+
+
+def test_a_clip_without_truth(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A still picture with texture, so that its motion is certain, does not flicker."""
+    frame = noise(np.random.default_rng(1), (48, 64))
+    for index in range(4):
+        save_frame(tmp_path / "clip" / f"{index}.png", frame)
+    report = evaluated(tmp_path, bundle, "--video", tmp_path / "clip", "--limit", 3)
+    flicker = report["metrics"]["flicker"]
+    assert (flicker["frames"], flicker["pairs"], flicker["cuts"], flicker["truth"]) == (3, 2, 0, None)
+    assert (flicker["prediction"]["flicker"], flicker["prediction"]["mtc"]) == (0.0, 1.0)
+    assert "2 pairs of frames" in capsys.readouterr().out
 
 
 def test_pictures(tmp_path: Path, bundle: Path, data: Path) -> None:
@@ -130,6 +195,14 @@ def test_frames_of_another_size_than_the_graph_are_pointed_out(
         (["--data", "DATA", "--split", "all", "--limit", "0"], "limit=0"),
         (["--data", "CAMVID"], "model's 3 classes (blue, green, red) are not the 11 of camvid test"),
         (["--data", "DATA", "--format", "camvid"], "test.txt: no such list"),
+        (["--data", "DATA", "--split", "all", "--metrics", "boundry"], "choose from boundary, trimap"),
+        (["--data", "DATA", "--split", "all", "--metrics", "free-space"], "no class is called road"),
+        (["--data", "DATA", "--split", "all", "--object-class", "red"], "Ask for it with --metrics objects"),
+        (["--data", "DATA", "--split", "all", "--metrics", "objects", "--object-class", "x"], "unknown class x"),
+        (["--video", "nowhere.mp4"], "no such file: nowhere.mp4"),
+        (["--video", "DATA/images/f0.png"], "1 frame(s): flicker is a change"),
+        (["--video", "DATA/images", "--metrics", "all"], "--metrics needs a truth"),
+        (["--video", "DATA/images", "--contact-sheet", "a.png"], "--contact-sheet needs a truth"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(
@@ -141,7 +214,10 @@ def test_bad_input_is_one_line_and_exit_code_two(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     places = {"DATA": str(data), "CAMVID": str(camvid(tmp_path / "camvid"))}
-    assert main(["evaluate", str(bundle), *(places.get(word, word) for word in arguments)]) == 2
+    assert (
+        main(["evaluate", str(bundle), *(places.get(word, word.replace("DATA/", f"{data}/")) for word in arguments)])
+        == 2
+    )
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert problem in lines[0]
