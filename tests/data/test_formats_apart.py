@@ -9,10 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_annotations
+import tiny_coco
 import tiny_datasets
 import tiny_driving
 
 from edgeseg.data import FORMATS, dataset_format, open_dataset
+
+
+def coco(root: Path) -> Path:
+    person = tiny_coco.annotation(1, 10, 1, [tiny_coco.box(2, 2, 8, 8)])
+    return tiny_coco.instances(root, tiny_coco.content([person]))
+
 
 BUILDERS: dict[str, Callable[[Path], Path]] = {
     "camvid": tiny_datasets.camvid,
@@ -26,6 +33,7 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "mapillary": tiny_driving.mapillary,
     "labelme": tiny_annotations.labelme,
     "eiseg": tiny_annotations.eiseg,
+    "coco": coco,
 }
 
 
