@@ -36,6 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the runtime; default: its own choice")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N frames")
     parser.add_argument(
+        "--scales", type=_scales, default=(1.0,), metavar="A,B", help="a checkpoint at 0.75,1,1.25, say, averaged"
+    )
+    parser.add_argument("--flip", action="store_true", help="a checkpoint: average with the mirror image's answer")
+    parser.add_argument(
         "--metrics", metavar="A,B", help=f"more than the confusion matrix: {', '.join(METRICS)}, or {ALL}"
     )
     parser.add_argument("--object-class", metavar="NAME", help="class of the metric objects; default: the pedestrian")
@@ -64,6 +68,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(
             "--record writes the figures of a whole split into a .safetensors file. Name one; no --limit."
         )
+    if args.record and (args.scales != (1.0,) or args.flip):
+        raise ConfigError("--record keeps what an exported model reaches, which has one scale. No --scales, no --flip.")
     if args.object_class is not None and args.metrics is None:
         raise ConfigError("--object-class is a setting of the metric objects. Ask for it with --metrics objects.")
     if args.video is not None:
@@ -86,7 +92,8 @@ def _run_dataset(args: argparse.Namespace) -> int:
     dataset = open_dataset(args.format or detect_format(args.data), args.data, args.split)
     frames = len(dataset) if args.limit is None else min(args.limit, len(dataset))
     gallery = Gallery(frames)
-    with load_segmenter(args.model, precision=args.precision, threads=args.threads) as segmenter:
+    looks = {"scales": args.scales, "flip": args.flip}
+    with load_segmenter(args.model, precision=args.precision, threads=args.threads, **looks) as segmenter:
         require_same_classes(segmenter.label_map, dataset)
         config = MetricConfig(object_class=args.object_class)
         opened = (
@@ -103,7 +110,7 @@ def _run_dataset(args: argparse.Namespace) -> int:
         )
         resized = segmenter.host_resize
 
-    title = f"{_model_name(args)} ({args.precision}) on {dataset.name}, {result.frames} frames"
+    title = f"{_model_name(args)} ({args.precision}{_looks(args)}) on {dataset.name}, {result.frames} frames"
     more = {name: metric.result() for name, metric in opened.metrics.items()}
     print(title, format_result(result), *(format_metric(found.table()) for found in more.values()), sep="\n\n")
     for name, reason in opened.left_out.items():
@@ -115,6 +122,7 @@ def _run_dataset(args: argparse.Namespace) -> int:
         {
             "model": _model_name(args) if args.model is None else str(args.model),
             "graph_precision": args.precision,
+            **looks,
             "dataset": dataset.name,
             **result.to_dict(),
             "worst": [asdict(score) for score in result.worst],
@@ -145,14 +153,16 @@ def _run_video(args: argparse.Namespace) -> int:
 
     with (
         open_source(args.video) as source,
-        load_segmenter(args.model, precision=args.precision, threads=args.threads) as segmenter,
+        load_segmenter(
+            args.model, precision=args.precision, threads=args.threads, scales=args.scales, flip=args.flip
+        ) as segmenter,
     ):
         frames = (record.frame_bgr for record in source)
         result = measure_flicker(
             frames, lambda frame_bgr: segmenter(frame_bgr).labels, segmenter.label_map, limit=args.limit
         )
         notes = source.notes
-    title = f"{_model_name(args)} ({args.precision}) on {args.video}, {result.frames} frames"
+    title = f"{_model_name(args)} ({args.precision}{_looks(args)}) on {args.video}, {result.frames} frames"
     print(title, format_metric(result.table()), *notes, sep="\n\n")
     write_report(
         args,
@@ -174,12 +184,18 @@ def _segment(
     if segmenter.backend == "torch" and any(metric.uses_scores for metric in metrics.values()):
         from edgeseg.metrics.scored import ScoredModel
 
-        return ScoredModel(args.model)
+        return ScoredModel(args.model, args.scales, flip=args.flip)
     return lambda frame_bgr: segmenter(frame_bgr).labels
 
 
 def _model_name(args: argparse.Namespace) -> str:
     return "default model" if args.model is None else str(args.model.resolve().name)
+
+
+def _looks(args: argparse.Namespace) -> str:
+    """Scales and flip for a title; nothing where there is one scale."""
+    scales = "" if args.scales == (1.0,) else f", scales {', '.join(f'{scale:g}' for scale in args.scales)}"
+    return f"{scales}{', flip' if args.flip else ''}"
 
 
 def format_metric(table: Table) -> str:
@@ -224,6 +240,15 @@ def _png_path(text: str) -> Path:
     if path.suffix.lower() != ".png":
         raise argparse.ArgumentTypeError(f"{text!r} is a PNG picture: end its name in .png")
     return path
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected numbers with commas between, such as 0.75,1,1.25"
+        ) from None
 
 
 def _percent(value: float | None) -> str:

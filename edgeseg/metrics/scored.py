@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,7 +10,8 @@ import torch.nn.functional as F
 
 from edgeseg.metrics.base import Scored
 from edgeseg.models.checkpoint import load_checkpoint
-from edgeseg.models.sealed import Preprocess, SealedNetwork
+from edgeseg.models.multiscale import network_looking
+from edgeseg.models.sealed import Preprocess
 from edgeseg.types import Frame
 
 
@@ -20,11 +22,12 @@ class ScoredModel:
     neighbour. Scores are softmax at the network's size, then bilinear, so that they stay probabilities.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """`None` is the default model. Raises `CheckpointError`."""
+    def __init__(self, path: Path | None, scales: Sequence[float] = (1.0,), *, flip: bool = False) -> None:
+        """`None` is the default model; scales and flip as in `edgeseg.models.multiscale`. Raises `CheckpointError`."""
         trained = load_checkpoint(path)
         self.label_map = trained.label_map
-        self._sealed = SealedNetwork(trained.network, Preprocess(trained.size_hw, trained.mean, trained.std)).eval()
+        preprocess = Preprocess(trained.size_hw, trained.mean, trained.std)
+        self._sealed = network_looking(trained.network, preprocess, scales, flip=flip).eval()
 
     @torch.inference_mode()
     def __call__(self, frame_bgr: Frame) -> Scored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,27 +14,41 @@ if TYPE_CHECKING:
 
 
 def load_segmenter(
-    target: Path | None, *, precision: str = "fp32", backend: str | None = None, threads: int | None = None
+    target: Path | None,
+    *,
+    precision: str = "fp32",
+    backend: str | None = None,
+    threads: int | None = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
 ) -> Segmenter:
     """A segmenter for a bundle (a folder), a checkpoint (a file) or the default model (`None`).
 
     A bundle runs in ONNX Runtime unless `backend` says otherwise; a checkpoint, and the default model's too, runs in
-    PyTorch, in FP32, at any camera size.
+    PyTorch, in FP32, at any camera size. A checkpoint alone can look at several `scales` and mirrored (`flip`), and
+    average what it sees: `edgeseg.models.multiscale`.
     """
     if target is None or target.is_file():
-        return _from_checkpoint(target, precision, backend, threads)
+        return _from_checkpoint(target, precision, backend, threads, scales, flip)
     if not target.exists():
         raise InputError(
             f"{target} does not exist; expected a bundle (a folder) or a checkpoint (a .safetensors or .pth file)."
         )
 
+    if tuple(scales) != (1.0,) or flip:
+        raise ConfigError(
+            f"{target} is a bundle, whose graph takes one size and no mirror image. Name the checkpoint that it was "
+            "exported from, or leave out --scales and --flip."
+        )
     from edgeseg.bundle import Bundle
     from edgeseg.runtime.segmenter import Segmenter
 
     return Segmenter(Bundle.open(target), precision=precision, backend=backend or "onnxruntime", threads=threads)
 
 
-def _from_checkpoint(path: Path | None, precision: str, backend: str | None, threads: int | None) -> Segmenter:
+def _from_checkpoint(
+    path: Path | None, precision: str, backend: str | None, threads: int | None, scales: Sequence[float], flip: bool
+) -> Segmenter:
     name = "the default model" if path is None else str(path)
     if backend not in (None, "torch"):
         raise ConfigError(
@@ -46,10 +61,12 @@ def _from_checkpoint(path: Path | None, precision: str, backend: str | None, thr
     require("torch", extra="train")
 
     from edgeseg.models.checkpoint import load_checkpoint
-    from edgeseg.models.sealed import Preprocess, SealedNetwork
+    from edgeseg.models.multiscale import network_looking
+    from edgeseg.models.sealed import Preprocess
     from edgeseg.runtime.segmenter import Segmenter
     from edgeseg.runtime.torch_session import TorchSession
 
     trained = load_checkpoint(path)
-    sealed = SealedNetwork(trained.network, Preprocess(trained.size_hw, trained.mean, trained.std))
+    preprocess = Preprocess(trained.size_hw, trained.mean, trained.std)
+    sealed = network_looking(trained.network, preprocess, scales, flip=flip)
     return Segmenter.from_session(TorchSession(sealed, threads=threads), trained.label_map)
