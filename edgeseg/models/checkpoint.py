@@ -186,8 +186,8 @@ def _fill(network: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> 
         )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    if report.missing or report.unexpected or report.mismatched:
-        raise CheckpointError(f"{path}: does not fit {type(network).__name__}: {report}.")
+    if not report.whole:
+        raise CheckpointError(f"{path}: does not fit {type(network).__name__}: {report.misfit()}.")
     broken = next((name for name, value in network.state_dict().items() if not bool(value.isfinite().all())), None)
     if broken is not None:
         # Every comparison with NaN is false, so argmax would call the whole scene class 0 without a word.

@@ -1,4 +1,4 @@
-"""Partial loading that says exactly what was taken."""
+"""Partial loading that says exactly what was taken, what was dropped and what is new."""
 
 from __future__ import annotations
 
@@ -12,25 +12,36 @@ from edgeseg.errors import CheckpointError
 
 StateDict = dict[str, torch.Tensor]
 
+_SHOWN = 6
+"""Layers that a report names; of a whole backbone the first ones tell which it is."""
+
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of every tensor on both sides."""
+    """What became of every tensor on both sides. As text, layers with the shape of their weight."""
 
     taken: tuple[str, ...]
-    missing: tuple[str, ...]
-    """In the network, not in the file: left as initialised."""
-    unexpected: tuple[str, ...]
-    """In the file, not in the network: ignored."""
-    mismatched: tuple[str, ...]
-    """In both, with another shape: left as initialised."""
+    dropped: Mapping[str, torch.Size]
+    """In the file and not used: the network has no such tensor, or one of another shape. Name → shape in the file."""
+    new: Mapping[str, torch.Size]
+    """In the network and left as initialised: the file has no such tensor, or one of another shape. Name → shape."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether both sides have the same tensors."""
+        return not self.dropped and not self.new
+
+    def misfit(self) -> str:
+        """Where the sides differ, for a file that should have been the network's own."""
+        sides = (("the file alone", self.dropped), ("the network alone", self.new))
+        return "; ".join(f"in {side}: {_layers(shapes)}" for side, shapes in sides if shapes)
 
     def __str__(self) -> str:
         parts = [f"{len(self.taken)} tensors taken"]
-        for title in ("missing", "unexpected", "mismatched"):
-            names = getattr(self, title)
-            if names:
-                parts.append(f"{len(names)} {title} ({_grouped(names)})")
+        if self.dropped:
+            parts.append(f"dropped: {_layers(self.dropped)}")
+        if self.new:
+            parts.append(f"new, as initialised: {_layers(self.new)}")
         return "; ".join(parts)
 
 
@@ -38,15 +49,11 @@ def load_partial(network: nn.Module, state: Mapping[str, torch.Tensor]) -> LoadR
     """Copy into `network` every tensor of `state` that has its name and shape; raises if that is none at all."""
     own = network.state_dict()
     taken = tuple(name for name in state if name in own and own[name].shape == state[name].shape)
+    fitting = set(taken)
     report = LoadReport(
         taken=taken,
-        missing=tuple(name for name in own if name not in state),
-        unexpected=tuple(name for name in state if name not in own),
-        mismatched=tuple(
-            f"{name} {_shape(state[name])} instead of {_shape(own[name])}"
-            for name in state
-            if name in own and own[name].shape != state[name].shape
-        ),
+        dropped={name: value.shape for name, value in state.items() if name not in fitting},
+        new={name: value.shape for name, value in own.items() if name not in fitting},
     )
     if not taken:
         raise CheckpointError(
@@ -77,12 +84,16 @@ def as_convolutions(network: nn.Module, state: Mapping[str, torch.Tensor]) -> St
     return {name: value.reshape(own[name].shape) if fits(name, value) else value for name, value in state.items()}
 
 
-def _shape(tensor: torch.Tensor) -> str:
-    return "×".join(str(size) for size in tensor.shape) or "scalar"
+def _layers(shapes: Mapping[str, torch.Size]) -> str:
+    """`classifier 5×256×1×1, upsample 5×5×8×8`: each layer once, with its largest tensor: a report fits on a line."""
+    layers: dict[str, torch.Size] = {}
+    for name, shape in shapes.items():
+        layer = name.rpartition(".")[0] or name
+        if layer not in layers or shape.numel() > layers[layer].numel():
+            layers[layer] = shape
+    shown = [f"{name} {_shape(shape)}" for name, shape in list(layers.items())[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(layers) - _SHOWN} more layers" if len(layers) > _SHOWN else "")
 
 
-def _grouped(names: tuple[str, ...]) -> str:
-    """The modules' names at two levels, each once, so that a report fits on a line."""
-    groups = dict.fromkeys(".".join(name.split(".")[:2]) for name in names)
-    shown = list(groups)[:4]
-    return ", ".join(shown) + (", …" if len(groups) > len(shown) else "")
+def _shape(shape: torch.Size) -> str:
+    return "×".join(str(size) for size in shape) or "scalar"

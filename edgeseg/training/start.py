@@ -10,7 +10,7 @@ from torch import nn
 from edgeseg.errors import CheckpointError, UnavailableError
 from edgeseg.models.checkpoint import load_checkpoint
 from edgeseg.models.foreign import read_pth
-from edgeseg.models.weights import LoadReport, as_convolutions, load_partial
+from edgeseg.models.weights import LoadReport, StateDict, as_convolutions, load_partial
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -29,13 +29,24 @@ def choose_device(name: str | None) -> torch.device:
 def load_start_weights(network: nn.Module, path: Path) -> LoadReport:
     """Copy what fits from a whole network's weights (.safetensors, .pth) or from an ImageNet classifier's (.pth).
 
-    A classifier has the backbone's names without `backbone.` before them; of VGG's, the linear layers become the
-    convolutions that take their place. Raises `CheckpointError`.
+    Of a network with other classes, that is all but the tensors that have one row for each class. A classifier has the
+    backbone's names without `backbone.` before them; of VGG's, the linear layers become the convolutions that take
+    their place. Raises `CheckpointError`.
     """
     state = load_checkpoint(path).network.state_dict() if path.suffix == ".safetensors" else read_pth(path)
     whole = any(name.startswith("backbone.") for name in state)
     target = network if whole else network.get_submodule("backbone")
     try:
-        return load_partial(target, as_convolutions(target, state))
+        return load_partial(target, as_convolutions(target, state if whole else _named_as_in(target, state)))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def _named_as_in(backbone: nn.Module, state: StateDict) -> StateDict:
+    """An ImageNet classifier's tensors under the backbone's names.
+
+    They are the same but for torchvision's segmentation networks on MobileNetV3, which call `features.0` just `0`.
+    """
+    if any(name.startswith("features.") for name in backbone.state_dict()):
+        return state
+    return {name.removeprefix("features."): value for name, value in state.items()}

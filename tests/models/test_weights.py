@@ -13,7 +13,7 @@ from edgeseg.models.backbones import MobileNetV2
 from edgeseg.models.weights import load_partial
 
 
-def test_all_four_fates_of_a_tensor() -> None:
+def test_what_became_of_every_tensor() -> None:
     network = Tiny(3, auxiliary=False)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = {
@@ -25,19 +25,21 @@ def test_all_four_fates_of_a_tensor() -> None:
     }
     report = load_partial(network, state)
     assert report.taken == ("backbone.0.weight", "backbone.1.num_batches_tracked")
-    assert report.missing == (
+    assert dict(report.dropped) == {"classifier.weight": (4, 8, 1, 1), "classifier.bias": (4,), "fc.weight": (2,)}
+    assert list(report.new) == [
         "backbone.1.weight",
         "backbone.1.bias",
         "backbone.1.running_mean",
         "backbone.1.running_var",
+        "classifier.weight",
+        "classifier.bias",
         "upsample.weight",
-    )
-    assert report.unexpected == ("fc.weight",)
-    assert report.mismatched == ("classifier.weight 4×8×1×1 instead of 3×8×1×1", "classifier.bias 4 instead of 3")
+    ]
     assert str(report) == (
-        "2 tensors taken; 5 missing (backbone.1, upsample.weight); 1 unexpected (fc.weight); "
-        "2 mismatched (classifier.weight 4×8×1×1 instead of 3×8×1×1, classifier.bias 4 instead of 3)"
+        "2 tensors taken; dropped: classifier 4×8×1×1, fc 2; "
+        "new, as initialised: backbone.1 8, classifier 3×8×1×1, upsample 3×3×4×4"
     )
+    assert not report.whole
     for name, value in network.state_dict().items():
         assert torch.equal(value, state[name] if name in report.taken else before[name])
 
@@ -46,7 +48,7 @@ def test_a_whole_state_leaves_nothing_to_report() -> None:
     one, other = Tiny(3, auxiliary=True), Tiny(3, auxiliary=True)
     report = load_partial(one, other.state_dict())
     assert str(report) == f"{len(other.state_dict())} tensors taken"
-    assert report.missing == report.unexpected == report.mismatched == ()
+    assert report.whole
 
 
 def test_an_imagenet_classifier_fills_the_backbone() -> None:
@@ -55,9 +57,18 @@ def test_an_imagenet_classifier_fills_the_backbone() -> None:
     backbone = MobileNetV2(expanded=True)
     report = load_partial(backbone, classifier.state_dict())
     assert set(report.taken) == set(backbone.state_dict())
-    assert report.missing == report.mismatched == ()
-    assert str(report) == f"{len(report.taken)} tensors taken; 8 unexpected (features.18, classifier.1)"
+    assert not report.new
+    assert str(report) == (
+        f"{len(report.taken)} tensors taken; "
+        "dropped: features.18.0 1280×320×1×1, features.18.1 1280, classifier.1 1000×1280"
+    )
     assert torch.equal(backbone.features[0][0].weight, classifier.features[0][0].weight)  # type: ignore[index]
+
+
+def test_of_many_layers_the_first_are_named() -> None:
+    network = nn.Sequential(*(nn.Linear(2, 2) for _ in range(9)))
+    report = load_partial(network, {"0.weight": torch.zeros(2, 2), "0.bias": torch.zeros(2), "8.bias": torch.zeros(2)})
+    assert str(report).endswith("new, as initialised: 1 2×2, 2 2×2, 3 2×2, 4 2×2, 5 2×2, 6 2×2 and 2 more layers")
 
 
 def test_nothing_that_fits_is_an_error() -> None:
