@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from edgeseg.labels import LabelMap
 from edgeseg.types import Frame, Labels
@@ -37,3 +38,17 @@ class SegmentationDataset(Protocol):
     def __getitem__(self, index: int) -> Sample:
         """Read one sample; raises `DataError` naming the file that cannot be used."""
         ...
+
+
+@runtime_checkable
+class OnDisk(Protocol):
+    """A dataset whose samples are read from files."""
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Files that sample `index` is read from, the one with the image first. Opens no image."""
+        ...
+
+
+def files_of(dataset: SegmentationDataset, index: int) -> tuple[Path, ...]:
+    """The sample's files, the one with the image first; () where it is made and not read, as the synthetic drive."""
+    return dataset.files(index) if isinstance(dataset, OnDisk) else ()

@@ -128,6 +128,10 @@ class CocoInstances:
     def __len__(self) -> int:
         return len(self._samples)
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Image of sample `index`, and the JSON."""
+        return self._folder / self._images[int(self._samples[index])].file_name, self._file.path
+
     def __getitem__(self, index: int) -> Sample:
         """Read an image and draw its objects; raises `DataError` for an outline without sense, or another size."""
         row = int(self._samples[index])

@@ -92,6 +92,11 @@ class CocoPanoptic:
     def __len__(self) -> int:
         return len(self._pairs)
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Image and segments of sample `index`, and the JSON."""
+        pair = self._pairs[index]
+        return pair.image, pair.mask, self._file.path
+
     def __getitem__(self, index: int) -> Sample:
         """Read an image and its segments; raises `DataError` for a segment that the JSON does not explain."""
         pair = self._pairs[index]

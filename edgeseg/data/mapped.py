@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 
-from edgeseg.data.base import Sample, SegmentationDataset
+from edgeseg.data.base import Sample, SegmentationDataset, files_of
 from edgeseg.data.mapping import ClassMapping, Mappable
 from edgeseg.labels import LabelMap
 from edgeseg.types import Labels
@@ -29,6 +31,10 @@ class MappedDataset:
 
     def __len__(self) -> int:
         return len(self._dataset)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Files that sample `index` is read from, the image first."""
+        return files_of(self._dataset, index)
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._dataset[index]

@@ -47,11 +47,18 @@ class PairedDataset:
         self._name, self._pairs, self._coding = name, tuple(pairs), coding
         if not self._pairs:
             raise DataError(f"{name}: no image in this split. Check the list or choose another split.")
+        missing = [
+            (pair, file, role)
+            for pair in self._pairs
+            for file, role in ((pair.image, "image"), (pair.mask, "mask"))
+            if not file.is_file()
+        ]
+        if missing:
+            pair, file, role = missing[0]
+            more = f" So are {len(missing) - 1} more." if len(missing) > 1 else ""
+            raise DataError(f"{file}: this {role} of {name} is missing.{more} Restore it, or take {pair.name} out.")
         first_seen: dict[str, Path] = {}
         for pair in self._pairs:
-            for file, role in ((pair.image, "image"), (pair.mask, "mask")):
-                if not file.is_file():
-                    raise DataError(f"{file}: this {role} of {name} is missing. Restore it, or take {pair.name} out.")
             if (other := first_seen.setdefault(pair.name, pair.image)) is not pair.image:
                 raise DataError(f"{pair.image}: {name} has this name already ({other}). Keep one of the two.")
 
@@ -67,6 +74,11 @@ class PairedDataset:
 
     def __len__(self) -> int:
         return len(self._pairs)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Image and mask of sample `index`."""
+        pair = self._pairs[index]
+        return pair.image, pair.mask
 
     def __getitem__(self, index: int) -> Sample:
         """Read a pair; raises `DataError` for a file that cannot be used or sizes that differ."""

@@ -8,21 +8,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeseg.data import Sample
-from edgeseg.files import atomic_path, write_bytes
-from edgeseg.labels import LabelMap, Rgb
+from edgeseg.data.sheet import VOID_RGB, Row, class_panel, save_sheet
+from edgeseg.files import atomic_path
+from edgeseg.labels import LabelMap
 from edgeseg.lazy import require
 from edgeseg.metrics.confusion import EvaluationResult, FrameScore
 from edgeseg.types import Frame, Labels
 
-_PANEL_WIDTH = 400
-_GAP = 10
-_CAPTION = 30
-"""Height of a line of text between rows of panels, in pixels."""
-_PAPER, _INK, _FAINT = (255, 255, 255), (40, 40, 40), (120, 120, 120)
-_WRONG_BGR, _VOID_BGR = (30, 60, 235), (215, 215, 215)
+_WRONG_RGB = (235, 60, 30)
 _COLUMNS = ("image", "truth", "prediction", "error")
 
 
@@ -70,9 +65,9 @@ def save_contact_sheet(path: Path, tiles: Sequence[Tile], label_map: LabelMap, t
 
     In the error panel right pixels keep the image, dim, wrong ones are red, void ones light.
     """
-    sheet = np.vstack([_heading(title), *[_row(tile, label_map) for tile in tiles], _legend(label_map)])
-    _, png = cv2.imencode(".png", sheet)
-    write_bytes(path, png.tobytes())
+    save_sheet(
+        path, [_row(tile, label_map) for tile in tiles], _COLUMNS, title, label_map, extra=(("wrong", _WRONG_RGB),)
+    )
 
 
 def save_confusion_picture(path: Path, result: EvaluationResult, label_map: LabelMap, title: str) -> None:
@@ -110,75 +105,16 @@ def error_panel(image_bgr: Frame, truth: Labels, prediction: Labels, void: int) 
     """BGR uint8 (H, W, 3): red where the prediction is wrong, light where the truth is void, else the image, dim."""
     dim = cv2.convertScaleAbs(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2GRAY), alpha=1 / 3, beta=20)
     panel: Frame = np.repeat(np.asarray(dim, np.uint8)[..., np.newaxis], 3, axis=2)
-    panel[truth != prediction] = _WRONG_BGR
-    panel[truth == void] = _VOID_BGR
+    panel[truth != prediction] = _WRONG_RGB[::-1]
+    panel[truth == void] = VOID_RGB[::-1]
     return panel
 
 
-def _row(tile: Tile, label_map: LabelMap) -> Frame:
+def _row(tile: Tile, label_map: LabelMap) -> Row:
     image, truth, prediction = tile.sample.image_bgr, tile.sample.labels, tile.prediction
-    true_colours = label_map.colourise(truth)
-    true_colours[truth == label_map.void] = _VOID_BGR
     errors = error_panel(image, truth, prediction, label_map.void)
-    height = max(1, round(image.shape[0] * _PANEL_WIDTH / image.shape[1]))
-    row = np.full((height + _CAPTION, _sheet_width(), 3), _PAPER, np.uint8)
-    # Labels and errors keep hard edges: a blend of two class colours would be a third class to the eye.
-    hard, soft = cv2.INTER_NEAREST_EXACT, cv2.INTER_AREA
-    panels = ((image, soft), (true_colours, hard), (label_map.colourise(prediction), hard), (errors, hard))
-    for column, (panel, interpolation) in enumerate(panels):
-        left = _GAP + column * (_PANEL_WIDTH + _GAP)
-        row[:height, left : left + _PANEL_WIDTH] = cv2.resize(
-            panel, (_PANEL_WIDTH, height), interpolation=interpolation
-        )
-    _write(row, tile.caption, _GAP, height + 19, colour=_FAINT)
-    return row
-
-
-def _heading(title: str) -> Frame:
-    strip = np.full((2 * _CAPTION + 4, _sheet_width(), 3), _PAPER, np.uint8)
-    _write(strip, title, _GAP, 24, scale=0.6)
-    for column, name in enumerate(_COLUMNS):
-        _write(strip, name, _GAP + column * (_PANEL_WIDTH + _GAP), 56)
-    return strip
-
-
-def _legend(label_map: LabelMap) -> Frame:
-    """A swatch and a name for each class, void and error, wrapped to the sheet's width."""
-    entries: list[tuple[str, Rgb]] = list(zip(label_map.names, label_map.palette, strict=True))
-    entries += [("void", _rgb(_VOID_BGR)), ("wrong", _rgb(_WRONG_BGR))]
-    places, left, line = [], _GAP, 0
-    for name, _ in entries:
-        width = 40 + _text_width(name)
-        if left + width > _sheet_width():
-            left, line = _GAP, line + 1
-        places.append((left, line))
-        left += width
-    strip = np.full(((line + 1) * 24 + 2 * _GAP, _sheet_width(), 3), _PAPER, np.uint8)
-    for (name, (red, green, blue)), (x, line) in zip(entries, places, strict=True):
-        y = _GAP + 24 * line
-        strip[y : y + 16, x : x + 16] = (blue, green, red)
-        _write(strip, name, x + 22, y + 13)
-    return strip
-
-
-def _sheet_width() -> int:
-    return len(_COLUMNS) * (_PANEL_WIDTH + _GAP) + _GAP
-
-
-def _write(
-    picture: NDArray[np.uint8], text: str, x: int, baseline: int, *, scale: float = 0.5, colour: Rgb = _INK
-) -> None:
-    # OpenCV's built-in font has ASCII alone.
-    plain = text.encode("ascii", "replace").decode()
-    cv2.putText(picture, plain, (x, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
-
-
-def _text_width(text: str) -> int:
-    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0])
-
-
-def _rgb(colour_bgr: tuple[int, int, int]) -> Rgb:
-    return colour_bgr[2], colour_bgr[1], colour_bgr[0]
+    drawn = (class_panel(truth, label_map), label_map.colourise(prediction), errors)
+    return Row((image, *drawn), tile.caption)
 
 
 def _figure(score: FrameScore) -> str:
