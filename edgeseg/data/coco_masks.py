@@ -6,6 +6,7 @@ as it was where run lengths end too early (version 2.0.11): so outlines are chec
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,10 @@ def run_lengths(segmentation: Any, height: int, width: int) -> list[dict[str, An
 def union(parts: Sequence[dict[str, Any]]) -> NDArray[np.bool_]:
     """Bool (H, W): what any of these run lengths covers."""
     coder = require("pycocotools.mask", "train")
-    covered: NDArray[np.bool_] = coder.decode(coder.merge(list(parts))).astype(bool)
+    with warnings.catch_warnings():
+        # NumPy 2 on how pycocotools 2.0.11 hands its memory over.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        covered: NDArray[np.bool_] = coder.decode(coder.merge(list(parts))).astype(bool)
     return covered
 
 
