@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,10 @@ from edgeseg.data.images import read_image
 from edgeseg.errors import DataError
 from edgeseg.labels import LabelMap
 from edgeseg.types import Frame, Labels
+
+_LONGEST_NAME = 250
+"""Bytes; file systems take 255, and a suffix may follow. To ask whether a longer one is there raises an OSError."""
+_BETWEEN_NAMES = re.compile(r"[\s/\\]")
 
 
 class Coding(Protocol):
@@ -106,12 +111,15 @@ def require_folder(root: Path | str, *parts: str) -> Path:
 
 
 def read_list(path: Path) -> list[str]:
-    """Lines of a list file without blank ones; raises `DataError` where there is no such file or it is not text."""
+    """Lines of a list file without blank ones; raises `DataError` where there is no such file or it holds no names."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # Windows editors write a mark before the first line
     except FileNotFoundError as error:
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
         raise DataError(f"{path}: no such list; lists here: {known}. Choose one of them as the split.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable text file ({error}). Write the list again.") from error
+    for number, line in enumerate(lines, start=1):
+        if any(len(part.encode()) > _LONGEST_NAME for part in _BETWEEN_NAMES.split(line)):
+            raise DataError(f"{path}: line {number} is too long to be a name, {len(line)} characters. Write it again.")
     return [line.strip() for line in lines if line.strip()]

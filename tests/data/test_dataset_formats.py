@@ -63,6 +63,15 @@ class TestCamvid:
         with pytest.raises(DataError, match=r"val\.txt: not a readable text file"):
             open_dataset("camvid", tmp_path, "val")
 
+    def test_a_list_that_is_one_long_line(self, tmp_path: Path) -> None:
+        (tiny.camvid(tmp_path) / "val.txt").write_text("val/val_000.png valannot/val_000.png\n" + 300 * "x" + " y\n")
+        with pytest.raises(DataError, match=r"val\.txt: line 2 is too long to be a name, 302 characters"):
+            open_dataset("camvid", tmp_path, "val")
+
+    def test_the_mark_that_windows_editors_write(self, tmp_path: Path) -> None:
+        (tiny.camvid(tmp_path) / "val.txt").write_text("val/val_000.png valannot/val_000.png\n", encoding="utf-8-sig")
+        assert names(open_dataset("camvid", tmp_path, "val")) == ["val_000"]
+
     def test_an_empty_list(self, tmp_path: Path) -> None:
         (tiny.camvid(tmp_path) / "val.txt").write_text("\n")
         with pytest.raises(DataError, match="camvid val: no image in this split"):
