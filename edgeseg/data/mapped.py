@@ -16,28 +16,28 @@ class MappedDataset:
     """`dataset` with the target classes of `mapping`; raises `ConfigError` at birth where the two do not fit."""
 
     def __init__(self, dataset: SegmentationDataset, mapping: ClassMapping) -> None:
-        self._dataset, self._mapping = dataset, mapping
+        self.source, self.mapping = dataset, mapping
         self._table = mapping.lut(dataset.label_map)
 
     @property
     def name(self) -> str:
         """Format, split and mapping."""
-        return f"{self._dataset.name}, {self._mapping.name}"
+        return f"{self.source.name}, {self.mapping.name}"
 
     @property
     def label_map(self) -> LabelMap:
         """The mapping's target classes."""
-        return self._mapping.target
+        return self.mapping.target
 
     def __len__(self) -> int:
-        return len(self._dataset)
+        return len(self.source)
 
     def files(self, index: int) -> tuple[Path, ...]:
         """Files that sample `index` is read from, the image first."""
-        return files_of(self._dataset, index)
+        return files_of(self.source, index)
 
     def __getitem__(self, index: int) -> Sample:
-        sample = self._dataset[index]
+        sample = self.source[index]
         labels: Labels = cv2.LUT(sample.labels, self._table)  # type: ignore[assignment]  # OpenCV knows no dtypes
         return Sample(sample.name, sample.image_bgr, labels)
 
