@@ -30,6 +30,7 @@ from edgeseg.data.coco_json import (
     is_coco_json,
     json_splits,
     read_coco_json,
+    require_files,
     split_of,
 )
 from edgeseg.data.coco_masks import has_outline, run_lengths, union
@@ -189,8 +190,7 @@ def _checked_folder(name: str, file: CocoJson, split: str) -> Path:
     for image in file.images.values():
         if (other := seen.setdefault(image.name, image.file_name)) is not image.file_name:
             raise DataError(f"{file.path}: {name} has {image.file_name} already ({other}). Keep one entry of the two.")
-        if not (folder / image.file_name).is_file():
-            raise DataError(f"{folder / image.file_name}: this image of {name} is missing. Restore it.")
+    require_files(name, (folder / image.file_name for image in file.images.values()), "image")
     return folder
 
 

@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from edgeseg.data.base import Sample
-from edgeseg.data.coco_json import find_json, image_folder, is_coco_json, json_splits, read_coco_json, split_of
+from edgeseg.data.coco_json import (
+    find_json,
+    image_folder,
+    is_coco_json,
+    json_splits,
+    read_coco_json,
+    require_files,
+    split_of,
+)
 from edgeseg.data.format import DatasetFormat
 from edgeseg.data.images import read_image, read_mask
 from edgeseg.data.pairs import Pair, same_size
@@ -70,10 +78,9 @@ class CocoPanoptic:
             raise DataError(f"{path}: no folder {places[0]} with its PNG files. Unpack them there.")
         pairs = [Pair(images / self._file.images[key].file_name, masks / file) for key, file in annotated]
         seen: set[str] = set()
+        require_files(self._name, (pair.image for pair in pairs), "image")
+        require_files(self._name, (pair.mask for pair in pairs), "PNG")
         for pair in pairs:
-            for file, role in ((pair.image, "image"), (pair.mask, "PNG")):
-                if not file.is_file():
-                    raise DataError(f"{file}: this {role} of {self._name} is missing. Restore it.")
             if pair.name in seen:
                 raise DataError(f"{path}: annotates {pair.image.name} twice. Keep one entry of the two.")
             seen.add(pair.name)

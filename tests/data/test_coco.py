@@ -290,6 +290,13 @@ class TestFaultsAtBirth:
             open_coco(tmp_path, "val2017")
         assert "\n" not in str(raised.value)
 
+    def test_a_folder_that_was_copied_in_part(self, tmp_path: Path) -> None:
+        tiny.instances(tmp_path, content([], images=5))
+        for number in (1, 2, 4):
+            (tmp_path / f"val2017/{number:06d}.png").unlink()
+        with pytest.raises(DataError, match=r"000001\.png: this image of coco val2017 is missing\. So are 2 more\."):
+            open_coco(tmp_path, "val2017")
+
     @pytest.mark.parametrize(
         "text", ["", "[]", "{", '{"images": [', '{"info": [{}', '{"images": [] "a"', '{"a": ' + "[" * 100_000, "\xff"]
     )
