@@ -39,6 +39,22 @@ def class_panel(labels: Labels, label_map: LabelMap) -> Frame:
     return panel
 
 
+def draw_sheet(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    title: str,
+    label_map: LabelMap,
+    *,
+    extra: Sequence[tuple[str, Rgb]] = (),
+    panel_width: int = _PANEL_WIDTH,
+) -> Frame:
+    """BGR picture with a heading for each column, the rows, and a legend of classes, void and `extra`."""
+    width = len(columns) * (panel_width + _GAP) + _GAP
+    entries = [*zip(label_map.names, label_map.palette, strict=True), ("void", VOID_RGB), *extra]
+    heading, legend = _heading(title, columns, width, panel_width), _legend(entries, width)
+    return np.vstack([heading, *[_drawn(row, width, panel_width) for row in rows], legend])
+
+
 def save_sheet(
     path: Path,
     rows: Sequence[Row],
@@ -48,34 +64,36 @@ def save_sheet(
     *,
     extra: Sequence[tuple[str, Rgb]] = (),
 ) -> None:
-    """PNG with a heading for each column, the rows, and a legend of classes, void and `extra`; written atomically."""
-    width = len(columns) * (_PANEL_WIDTH + _GAP) + _GAP
-    entries = [*zip(label_map.names, label_map.palette, strict=True), ("void", VOID_RGB), *extra]
-    parts = [_heading(title, columns, width), *[_drawn(row, width) for row in rows], _legend(entries, width)]
-    _, png = cv2.imencode(".png", np.vstack(parts))
+    """Write `draw_sheet` as PNG, atomically."""
+    save_picture(path, draw_sheet(rows, columns, title, label_map, extra=extra))
+
+
+def save_picture(path: Path, picture_bgr: Frame) -> None:
+    """Write a BGR picture as PNG, atomically."""
+    _, png = cv2.imencode(".png", picture_bgr)
     write_bytes(path, png.tobytes())
 
 
-def _drawn(row: Row, width: int) -> Frame:
+def _drawn(row: Row, width: int, panel_width: int) -> Frame:
     image = row.panels[0]
-    height = max(1, round(image.shape[0] * _PANEL_WIDTH / image.shape[1]))
+    height = max(1, round(image.shape[0] * panel_width / image.shape[1]))
     drawn = np.full((height + _CAPTION, width, 3), _PAPER, np.uint8)
     for column, panel in enumerate(row.panels):
         # Labels and errors keep hard edges: a blend of two class colours would be a third class to the eye.
         interpolation = cv2.INTER_NEAREST_EXACT if column else cv2.INTER_AREA
-        left = _GAP + column * (_PANEL_WIDTH + _GAP)
-        drawn[:height, left : left + _PANEL_WIDTH] = cv2.resize(
-            panel, (_PANEL_WIDTH, height), interpolation=interpolation
+        left = _GAP + column * (panel_width + _GAP)
+        drawn[:height, left : left + panel_width] = cv2.resize(
+            panel, (panel_width, height), interpolation=interpolation
         )
     _write(drawn, row.caption, _GAP, height + 19, colour=_FAINT)
     return drawn
 
 
-def _heading(title: str, columns: Sequence[str], width: int) -> Frame:
+def _heading(title: str, columns: Sequence[str], width: int, panel_width: int) -> Frame:
     strip = np.full((2 * _CAPTION + 4, width, 3), _PAPER, np.uint8)
     _write(strip, title, _GAP, 24, scale=min(0.6, 0.5 * (width - 2 * _GAP) / max(1, _text_width(title))))
     for column, name in enumerate(columns):
-        _write(strip, name, _GAP + column * (_PANEL_WIDTH + _GAP), 56)
+        _write(strip, name, _GAP + column * (panel_width + _GAP), 56)
     return strip
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edgeseg.data import Sample
-from edgeseg.data.sheet import VOID_RGB, Row, class_panel, save_sheet
+from edgeseg.data.sheet import VOID_RGB, Row, class_panel, draw_sheet, save_picture
 from edgeseg.files import atomic_path
 from edgeseg.labels import LabelMap
 from edgeseg.lazy import require
@@ -61,13 +61,17 @@ class Gallery:
 
 
 def save_contact_sheet(path: Path, tiles: Sequence[Tile], label_map: LabelMap, title: str) -> None:
-    """PNG with a row of image | truth | prediction | error for each tile, and a legend; written atomically.
+    """PNG of `contact_sheet`; written atomically."""
+    save_picture(path, contact_sheet(tiles, label_map, title))
 
-    In the error panel right pixels keep the image, dim, wrong ones are red, void ones light.
+
+def contact_sheet(tiles: Sequence[Tile], label_map: LabelMap, title: str, *, panel_width: int = 400) -> Frame:
+    """BGR picture with a row of image | truth | prediction | error for each tile, and a legend.
+
+    In the error panel right pixels keep the image, dim, wrong ones are red, void ones light. `panel_width` in pixels.
     """
-    save_sheet(
-        path, [_row(tile, label_map) for tile in tiles], _COLUMNS, title, label_map, extra=(("wrong", _WRONG_RGB),)
-    )
+    rows = [_row(tile, label_map) for tile in tiles]
+    return draw_sheet(rows, _COLUMNS, title, label_map, extra=(("wrong", _WRONG_RGB),), panel_width=panel_width)
 
 
 def save_confusion_picture(path: Path, result: EvaluationResult, label_map: LabelMap, title: str) -> None:

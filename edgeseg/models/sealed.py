@@ -86,9 +86,13 @@ class SealedNetwork(nn.Module):
 
     def forward(self, frame_bgr: torch.Tensor) -> torch.Tensor:
         """uint8 (1, H, W, 3) BGR → uint8 (1, H, W) class ids."""
+        return self.labels(self.logits(frame_bgr), frame_bgr.shape[1:3])
+
+    def labels(self, logits: torch.Tensor, frame_hw: Sequence[int]) -> torch.Tensor:
+        """float32 logits (1, C, h, w) → uint8 (1, H, W) class ids at the frame's height and width."""
         # ids travel as float between ArgMax and the output, again because TensorRT has no uint8 inside a graph.
-        labels = self.logits(frame_bgr).argmax(1, keepdim=True).to(torch.float32)
-        return _resize(labels, frame_bgr.shape[1:3], "nearest-exact").squeeze(1).to(torch.uint8)
+        labels = logits.argmax(1, keepdim=True).to(torch.float32)
+        return _resize(labels, frame_hw, "nearest-exact").squeeze(1).to(torch.uint8)
 
 
 def _channels(values: Sequence[float]) -> torch.Tensor:

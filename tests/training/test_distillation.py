@@ -1,0 +1,153 @@
+"""Distillation against its formulas, and what the teacher is shown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_network
+import torch
+from test_losses_together import in_processes
+
+from edgeseg.errors import CheckpointError, ConfigError
+from edgeseg.models.checkpoint import TrainedModel, save_checkpoint
+from edgeseg.models.sealed import Preprocess
+from edgeseg.training.distillation import (
+    KINDS,
+    Distillation,
+    DistillationConfig,
+    channel_divergence,
+    load_distillation,
+    pixel_divergence,
+)
+
+CPU = torch.device("cpu")
+SAME_AS_TINY = Preprocess((32, 48), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_network.register(monkeypatch)
+
+
+def logits(seed: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(0, 2, (2, 3, 4, 5)))
+
+
+def softmax(values: list[float]) -> list[float]:
+    total = sum(math.exp(value) for value in values)
+    return [math.exp(value) / total for value in values]
+
+
+def divergence(wanted: list[float], given: list[float]) -> float:
+    return sum(p * math.log(p / q) for p, q in zip(wanted, given, strict=True))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_pixel_divergence_is_hintons(temperature: float) -> None:
+    student, teacher = logits(1), logits(2)
+    values = []
+    for n, y, x in np.ndindex(2, 4, 5):
+        p, q = (softmax([float(value) / temperature for value in of[n, :, y, x]]) for of in (teacher, student))
+        values.append(temperature**2 * divergence(p, q))
+    assert float(pixel_divergence(student, teacher, temperature)) == pytest.approx(np.mean(values))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_channel_divergence_is_shus(temperature: float) -> None:
+    student, teacher = logits(1), logits(2)
+    values = []
+    for n in range(2):
+        total = 0.0
+        for c in range(3):
+            p, q = (softmax([float(value) / temperature for value in of[n, c].flatten()]) for of in (teacher, student))
+            total += divergence(p, q)
+        values.append(temperature**2 / 3 * total)
+    assert float(channel_divergence(student, teacher, temperature)) == pytest.approx(np.mean(values))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gradient_is_the_students_alone(kind: str) -> None:
+    student, teacher = logits(1).requires_grad_(), logits(2)
+    assert torch.autograd.gradcheck(lambda value: KINDS[kind](value, teacher, 2.0), student)
+    assert float(KINDS[kind](teacher, teacher, 2.0)) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_split_over_processes_has_the_loss_of_the_whole(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    student, teacher = torch.cat([logits(1), logits(2)]), torch.cat([logits(3), logits(4)])
+    expected = float(KINDS[kind](student, teacher, 3.0))
+    shares = [slice(0, 1), slice(1, 4)]
+    losses = in_processes(lambda rank: KINDS[kind](student[shares[rank]], teacher[shares[rank]], 3.0), 2, monkeypatch)
+    assert [float(loss) for loss in losses] == pytest.approx([expected] * 2)
+
+
+def distillation(teacher: TrainedModel, preprocess: Preprocess, **settings: float) -> Distillation:
+    config = DistillationConfig("teacher.safetensors", **settings)  # type: ignore[arg-type]
+    return Distillation(config, teacher, tiny_network.LABELS, preprocess, CPU)
+
+
+def test_the_teacher_sees_the_frame_through_its_own_normalisation() -> None:
+    frames = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 40, 56, 3), dtype=np.uint8))
+    teacher = tiny_network.trained()
+    students = Preprocess((40, 56), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    own = Preprocess((40, 56), teacher.mean, teacher.std)
+    with torch.no_grad():
+        expected = teacher.network(own(frames))["out"]
+    for preprocess in (students, own):
+        given = distillation(teacher, preprocess).answer(preprocess(frames))
+        torch.testing.assert_close(given, expected, atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        assert not torch.allclose(teacher.network(students(frames))["out"], expected, atol=1e-2)
+
+
+def test_the_teacher_is_never_trained() -> None:
+    teacher = tiny_network.trained()
+    teacher.network.train().requires_grad_(True)
+    before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
+    learning = distillation(teacher, SAME_AS_TINY, factor=0.5)
+    images = torch.randn(2, 3, 32, 48)
+    student = torch.randn(2, 3, 32, 48, requires_grad=True)
+    answer = learning.answer(images)
+    assert torch.equal(answer, learning.answer(images)), "no dropout"
+    loss = learning.loss(student, answer)
+    torch.autograd.backward(loss)
+    assert float(loss.detach()) == pytest.approx(0.5 * float(pixel_divergence(student, answer, 4.0).detach()))
+    assert student.grad is not None
+    assert not any(parameter.requires_grad for parameter in teacher.network.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in teacher.network.state_dict().items())
+
+
+def test_a_teacher_of_other_classes_is_refused() -> None:
+    labels = replace(tiny_network.LABELS, names=("ground", "dog", "cat"))
+    with pytest.raises(ConfigError, match=r"3 classes ground, dog, cat; .* have the 3 ground, cat, dog\.") as caught:
+        distillation(replace(tiny_network.trained(), label_map=labels), SAME_AS_TINY)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_teacher_is_read_from_the_data_folder(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "weights/large.safetensors", tiny_network.trained(7))
+    config = DistillationConfig("weights/large.safetensors")
+    learning = load_distillation(config, tmp_path, tiny_network.LABELS, SAME_AS_TINY, CPU)
+    assert learning.lineage.keys() == {"file", "sha256", "network"}
+    assert (learning.lineage["file"], learning.lineage["network"]) == ("large.safetensors", "tiny")
+    assert len(learning.lineage["sha256"]) == 64
+    with pytest.raises(CheckpointError, match=r"none\.safetensors: no such checkpoint"):
+        load_distillation(replace(config, teacher="none.safetensors"), tmp_path, tiny_network.LABELS, SAME_AS_TINY, CPU)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"factor": 0.0}, "factor=0.0: expected a number above 0."),
+        ({"temperature": 0.0}, "temperature=0.0: expected a number above 0."),
+        ({"kind": "layer"}, "kind='layer': expected one of pixel, channel."),
+    ],
+)
+def test_settings_without_sense_are_refused(settings: dict[str, float | str], problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        DistillationConfig("x.safetensors", **settings)  # type: ignore[arg-type]
+    assert str(caught.value) == problem
