@@ -44,7 +44,13 @@ _SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "mappings"
 _TAXONOMIES = Path(__file__).resolve().parents[1] / "assets" / "taxonomies"
 _BUILT_IN = {"camvid": CAMVID, "voc": VOC}
 """Targets that are a dataset's own classes."""
-_SAME_CLASSES = {"bdd100k": "cityscapes", "kitti-semantic": "cityscapes", "synthetic": "camvid"}
+_SAME_CLASSES = {
+    "bdd100k": "cityscapes",
+    "kitti-semantic": "cityscapes",
+    "synthetic": "camvid",
+    "coco-panoptic": "coco-stuff",
+    "sbd": "voc",
+}
 """Format → the format whose classes it has, and whose mappings so fit it."""
 _KEYS = ("target", "default", "classes")
 
