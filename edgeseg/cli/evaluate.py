@@ -63,6 +63,7 @@ def _check(args: argparse.Namespace) -> None:
     """What can be refused before minutes of segmenting."""
     from edgeseg.errors import ConfigError
     from edgeseg.lazy import require
+    from edgeseg.metrics.registry import ALL
 
     if args.record and (args.model is None or args.model.suffix != ".safetensors" or args.limit is not None):
         raise ConfigError(
@@ -70,7 +71,7 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.record and (args.scales != (1.0,) or args.flip):
         raise ConfigError("--record keeps what an exported model reaches, which has one scale. No --scales, no --flip.")
-    if args.object_class is not None and args.metrics is None:
+    if args.object_class is not None and not {"objects", ALL} & set((args.metrics or "").replace(" ", "").split(",")):
         raise ConfigError("--object-class is a setting of the metric objects. Ask for it with --metrics objects.")
     if args.video is not None:
         given = {"--record": args.record, "--confusion": args.confusion, "--contact-sheet": args.contact_sheet}

@@ -1,7 +1,7 @@
 """Boundary IoU: intersection over union of the bands along the inside of each class's outline.
 
 Cheng, Girshick, Dollár, Berg, Kirillov, "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR
-2021, equation 2. With G_d the pixels of the true region G at most d from its outline, P_d those of the prediction:
+2021. With G_d the pixels of the true region G at most d from its outline, P_d those of the prediction:
 
     boundary IoU = |G_d ∩ P_d| / |G_d ∪ P_d|        d = 2 % of the image diagonal, rounded, at least 1 pixel
 

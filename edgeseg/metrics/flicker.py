@@ -2,8 +2,8 @@
 
 The labels of the frame before are moved to where their pixels are now, by optical flow, and compared with the labels of
 this frame, as in Varghese et al., "Unsupervised Temporal Consistency Metric for Video Segmentation in Highly-Automated
-Driving", CVPR Workshops 2020, section 3, and Liu et al., "Efficient Semantic Video Segmentation with Per-frame
-Inference", ECCV 2020, section 4.1:
+Driving", CVPR Workshops 2020, and Liu et al., "Efficient Semantic Video Segmentation with Per-frame
+Inference", ECCV 2020:
 
     flicker          share of the compared pixels whose label changed; for a class, of those that had it before
     mTC              mean temporal consistency: mIoU of the moved labels against the new ones

@@ -1,7 +1,7 @@
 """False free space: obstacles that are called road, the one mistake that a car drives into.
 
 The miss rate of obstacles against the drivable surface, as in Pinggera et al., "Lost and Found: Detecting Small Road
-Hazards for Self-Driving Vehicles", IROS 2016, section V, counted on the labels. An obstacle is every class that is
+Hazards for Self-Driving Vehicles", IROS 2016, counted on the labels. An obstacle is every class that is
 neither ground (road, pavement, kerb, terrain, …) nor sky nor the car itself; `taxonomy` holds the names.
 
     false free space     obstacle pixels labelled road / obstacle pixels        also for each obstacle class

@@ -1,7 +1,7 @@
 """The KITTI road benchmark's figures: road against the rest, over all thresholds of the confidence.
 
 Fritsch, Kühnl, Geiger, "A New Performance Measure and Evaluation Benchmark for Road Detection Algorithms", ITSC 2013,
-section IV, and the devkit at cvlibs.net/datasets/kitti/eval_road.php. From the confidence of road at each pixel:
+and the devkit at cvlibs.net/datasets/kitti/eval_road.php. From the confidence of road at each pixel:
 
 - It is stored in 8 bits, and a pixel is road at threshold t/255, t = 0..255, if its confidence is not below.
 - MaxF is the largest F1 over the thresholds; precision, recall, FPR and FNR are those of the threshold that reaches it.
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.data import Sample
+from edgeseg.errors import DataError
 from edgeseg.labels import LabelMap
 from edgeseg.metrics.base import DEFAULTS, Metric, MetricConfig, Scores, Table, percent, ratio
 from edgeseg.metrics.taxonomy import road_ids
@@ -125,12 +126,14 @@ class KittiRoad(Metric):
         labelled = sample.labels != self.label_map.void
         true = self._is_road[sample.labels[labelled]]
         said = self._is_road[prediction[labelled]]
-        self._by_label += np.bincount(2 * true + said, minlength=4).reshape(2, 2)
         if scores is not None:
             confidence = scores[list(self._roads)].sum(axis=0)[labelled]
+            if not np.isfinite(confidence).all():
+                raise DataError("the scores of road hold NaN or infinity. Check the model's weights.")
             level = np.clip(np.rint((LEVELS - 1) * confidence), 0, LEVELS - 1).astype(np.int64)
             self._by_level += np.bincount(LEVELS * true + level, minlength=2 * LEVELS).reshape(2, LEVELS)
             self._scored_frames += 1
+        self._by_label += np.bincount(2 * true + said, minlength=4).reshape(2, 2)
 
     def _absorb(self, other: KittiRoad) -> None:
         self._by_level += other._by_level

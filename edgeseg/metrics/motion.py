@@ -12,7 +12,7 @@ from edgeseg.types import Frame, Labels
 
 _RELATIVE, _ABSOLUTE_PX2 = 0.01, 0.5
 """Flow forth and back may differ by |difference|² < 0.01 (|forth|² + |back|²) + 0.5 (Sundaram, Brox, Keutzer, "Dense
-Point Trajectories by GPU-Accelerated Large Displacement Optical Flow", ECCV 2010, equation 5)."""
+Point Trajectories by GPU-Accelerated Large Displacement Optical Flow", ECCV 2010)."""
 
 _LARGEST_SIDE_PX = 512
 """Larger frames are halved until they fit: the flow is smooth, and its cost grows with the pixels."""

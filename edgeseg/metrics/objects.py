@@ -6,7 +6,7 @@ pole is two. It is found if at least half of its pixels have its class in the pr
 
 Sizes are heights in pixels, because a person's height in the picture falls with 1/distance, whatever the pose, while
 the area also changes with pose and occlusion. 30 and 80 px are the borders between far, medium and near of Dollár,
-Wojek, Schiele, Perona, "Pedestrian Detection: An Evaluation of the State of the Art", PAMI 2012, section 2.2, for 640
+Wojek, Schiele, Perona, "Pedestrian Detection: An Evaluation of the State of the Art", PAMI 2012, for 640
 pixels of width; 15 px divides the far once more. Components of fewer pixels than `object_min_pixels` are specks of the
 drawing; they are not counted. Void cannot be part of an object.
 """

@@ -2,7 +2,7 @@
 
 Names of CamVid, KITTI, Cityscapes, BDD100K and Mapillary Vistas, and of edgeseg's own driving taxonomy. They are
 compared in lower case with hyphens for spaces and underscores, and by their last part where `--` joins a hierarchy, as
-in Vistas' `construction--flat--road`.
+in Vistas' `construction--flat--road`. Of the hierarchy, everything `marking` is road and everything `flat` is ground.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from edgeseg.errors import ConfigError
 from edgeseg.labels import LabelMap
 
 ROAD = frozenset({"road", "lane", "drivable", "drivable-area", "service-lane", "lane-marking", "road-marking"})
-"""Where a vehicle may drive. Vistas' `lane-marking-general` and the like belong to it too (see `is_road`)."""
+"""Where a vehicle may drive. Markings on it belong to it too (see `is_road`)."""
 
 GROUND = ROAD | {
     *("pavement", "sidewalk", "footpath", "curb", "curb-cut", "road-shoulder", "traffic-island", "pedestrian-area"),
@@ -23,25 +23,11 @@ GROUND = ROAD | {
 NEITHER = frozenset({"sky", "ego-vehicle", "ego-mask", "car-mount"})
 """Nothing to run into: sky is far away, the ego vehicle is us. Counting sky would only make each share look smaller."""
 
-MIXED = frozenset(
-    {
-        "background",
-        "other",
-        "others",
-        "rest",
-        "unknown",
-        "unlabeled",
-        "unlabelled",
-        "void",
-        "ignore",
-        "dynamic",
-        "static",
-    }
-)
+MIXED = frozenset({"background", "other", "others", "rest", "unknown", "unlabeled", "unlabelled", "void", "ignore"})
 """Names that may hide both ground and obstacles."""
 
 PEDESTRIANS = ("pedestrian", "person", "people", "human", "rider", "bicyclist")
-"""In the order in which `pedestrian_class` looks for them."""
+"""In the order in which `pedestrian_class` looks for them: on foot, or else riding."""
 
 
 def plain_name(name: str) -> str:
@@ -52,7 +38,12 @@ def plain_name(name: str) -> str:
 def is_road(name: str) -> bool:
     """Whether a class of this name is road."""
     plain = plain_name(name)
-    return plain in ROAD or plain.startswith("lane-marking-")
+    return plain in ROAD or plain.startswith("lane-marking-") or name.lower().startswith("marking")
+
+
+def is_ground(name: str) -> bool:
+    """Whether a class of this name is road or other ground."""
+    return is_road(name) or plain_name(name) in GROUND or "flat" in name.lower().split("--")
 
 
 def road_ids(label_map: LabelMap) -> tuple[int, ...]:
@@ -72,9 +63,7 @@ def obstacle_ids(label_map: LabelMap) -> tuple[int, ...]:
             "Give a dataset whose classes keep them apart."
         )
     found = tuple(
-        index
-        for index, name in enumerate(label_map.names)
-        if not is_road(name) and plain_name(name) not in GROUND and plain_name(name) not in NEITHER
+        index for index, name in enumerate(label_map.names) if not is_ground(name) and plain_name(name) not in NEITHER
     )
     if not found:
         raise ConfigError(f"no class is an obstacle; this label map has: {', '.join(label_map.names)}.")
@@ -82,7 +71,7 @@ def obstacle_ids(label_map: LabelMap) -> tuple[int, ...]:
 
 
 def pedestrian_class(label_map: LabelMap) -> str:
-    """The class that means people on foot; raises `ConfigError` where there is none."""
+    """The class that means people, on foot where they are told apart; raises `ConfigError` where there is none."""
     plain = {plain_name(name): name for name in reversed(label_map.names)}
     for name in PEDESTRIANS:
         if name in plain:

@@ -1,8 +1,8 @@
 """Accuracy and mIoU near the borders of the truth, in bands (trimaps) of several widths.
 
-Kohli, Ladický, Torr, "Robust Higher Order Potentials for Enforcing Label Consistency", IJCV 2009, section 6: the share
+Kohli, Ladický, Torr, "Robust Higher Order Potentials for Enforcing Label Consistency", IJCV 2009: the share
 of wrong pixels within a narrow band around the true borders, as the band grows. Chen et al., "Semantic Image
-Segmentation with Deep Convolutional Nets and Fully Connected CRFs", ICLR 2015, figure 5, give mIoU in the same band.
+Segmentation with Deep Convolutional Nets and Fully Connected CRFs", ICLR 2015, give mIoU in the same band.
 
 The band of width k holds every labelled pixel with a pixel of another class at most k away, in the truth, on either
 side of the border. Both papers take the border from VOC's void outlines. Here void is no border: a pixel beside void

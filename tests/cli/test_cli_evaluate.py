@@ -198,6 +198,7 @@ def test_frames_of_another_size_than_the_graph_are_pointed_out(
         (["--data", "DATA", "--split", "all", "--metrics", "boundry"], "choose from boundary, trimap"),
         (["--data", "DATA", "--split", "all", "--metrics", "free-space"], "no class is called road"),
         (["--data", "DATA", "--split", "all", "--object-class", "red"], "Ask for it with --metrics objects"),
+        (["--data", "DATA", "--metrics", "boundary", "--object-class", "red"], "Ask for it with --metrics objects"),
         (["--data", "DATA", "--split", "all", "--metrics", "objects", "--object-class", "x"], "unknown class x"),
         (["--video", "nowhere.mp4"], "no such file: nowhere.mp4"),
         (["--video", "DATA/images/f0.png"], "1 frame(s): flicker is a change"),

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeseg.data import Sample
-from edgeseg.errors import ConfigError
+from edgeseg.errors import ConfigError, DataError
 from edgeseg.labels import CAMVID, KITTI_ROAD, VOC, LabelMap, distinct_palette
 from edgeseg.metrics.base import Scores
 from edgeseg.metrics.kitti_road import KittiRoad, KittiRoadResult
@@ -90,6 +90,16 @@ def test_labels_alone_are_one_point_and_no_curve() -> None:
     # One frame without them spoils the curve of all.
     metric.update(sample(truth), np.array([[1, 0, 1, 1]], np.uint8), scores_of(np.ones((1, 4), np.float32)))
     assert metric.result().max_f is None
+
+
+def test_scores_that_are_no_numbers() -> None:
+    metric = KittiRoad(KITTI_ROAD)
+    for value in (np.nan, np.inf):
+        with pytest.raises(DataError, match="scores of road hold NaN or infinity"):
+            metric.update(
+                sample(np.array([[1]], np.uint8)), np.array([[1]], np.uint8), np.full((2, 1, 1), value, np.float32)
+            )
+    assert (metric.frames, metric.result().road_pixels) == (0, 0)
 
 
 @pytest.mark.parametrize("truth", [0, 255])

@@ -14,6 +14,7 @@ from edgeseg.metrics.base import MetricConfig
 from edgeseg.metrics.free_space import FreeSpace
 from edgeseg.metrics.objects import ObjectRecall
 from edgeseg.metrics.registry import METRICS, open_metrics
+from edgeseg.metrics.taxonomy import obstacle_ids, pedestrian_class, road_ids
 from edgeseg.types import Labels
 
 STREET = LabelMap(("sky", "road", "pavement", "car", "Person"), distinct_palette(5), void=255)
@@ -94,6 +95,15 @@ def test_false_free_space_by_hand() -> None:
 
 def test_camvid_has_eight_obstacles() -> None:
     assert set(FreeSpace(CAMVID).result().by_class) == set(CAMVID.names) - {"sky", "road", "pavement"}
+
+
+def test_names_of_vistas_are_read_by_their_hierarchy() -> None:
+    flat = ("construction--flat--road", "construction--flat--bike-lane", "construction--flat--odd", "marking--general")
+    names = (*flat, "nature--terrain", "nature--sky", "void--ego-vehicle", "object--vehicle--car", "human--person")
+    label_map = LabelMap(names, distinct_palette(len(names)))
+    assert [label_map.names[index] for index in road_ids(label_map)] == [flat[0], flat[3]]
+    assert [label_map.names[index] for index in obstacle_ids(label_map)] == list(names[-2:])
+    assert pedestrian_class(label_map) == "human--person"
 
 
 @pytest.mark.parametrize(
