@@ -12,6 +12,8 @@ import tiny_annotations
 import tiny_coco
 import tiny_datasets
 import tiny_driving
+import tiny_pets
+import tiny_sbd
 
 from edgeseg.data import FORMATS, dataset_format, open_dataset
 
@@ -19,6 +21,16 @@ from edgeseg.data import FORMATS, dataset_format, open_dataset
 def coco(root: Path) -> Path:
     person = tiny_coco.annotation(1, 10, 1, [tiny_coco.box(2, 2, 8, 8)])
     return tiny_coco.instances(root, tiny_coco.content([person]))
+
+
+def coco_panoptic(root: Path) -> Path:
+    tiny_coco.panoptic(root, [{5: 1, 70_000: 3}, {9: 17}])
+    return root
+
+
+def coco_stuff(root: Path) -> Path:
+    mask = np.array([[0, 12, 148, 255]], np.uint8)
+    return tiny_coco.stuff(root, Path("stuffthingmaps/val2017"), {"a": mask, "b": mask}, Path("val2017"))
 
 
 BUILDERS: dict[str, Callable[[Path], Path]] = {
@@ -34,6 +46,10 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "labelme": tiny_annotations.labelme,
     "eiseg": tiny_annotations.eiseg,
     "coco": coco,
+    "coco-panoptic": coco_panoptic,
+    "coco-stuff": coco_stuff,
+    "oxford-pets": tiny_pets.published,
+    "sbd": tiny_sbd.sbd,
 }
 
 
