@@ -19,6 +19,8 @@ COMMANDS = {
     "parity": "compare a bundle with its trained model, step by step",
     "verify": "check a bundle's hashes and replay its golden frames",
     "run": "segment a camera, video, folder or the synthetic drive",
+    "predict": "segment photos, also with torchvision's pretrained networks",
+    "data": "inspect a dataset, or convert it to a common layout",
     "doctor": "tell what this machine has and which commands will work",
 }
 """Name → one-line help. The module is `edgeseg.cli.NAME`, with `configure(parser)` and `run(args) -> exit code`."""

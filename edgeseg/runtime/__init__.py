@@ -10,6 +10,7 @@ from edgeseg.errors import ConfigError, InputError
 from edgeseg.lazy import require
 
 if TYPE_CHECKING:
+    from edgeseg.models.checkpoint import TrainedModel
     from edgeseg.runtime.segmenter import Segmenter
 
 
@@ -61,12 +62,19 @@ def _from_checkpoint(
     require("torch", extra="train")
 
     from edgeseg.models.checkpoint import load_checkpoint
+
+    return trained_segmenter(load_checkpoint(path), threads=threads, scales=scales, flip=flip)
+
+
+def trained_segmenter(
+    trained: TrainedModel, *, threads: int | None = None, scales: Sequence[float] = (1.0,), flip: bool = False
+) -> Segmenter:
+    """A segmenter for a trained network in PyTorch, in FP32, at any camera size."""
     from edgeseg.models.multiscale import network_looking
     from edgeseg.models.sealed import Preprocess
     from edgeseg.runtime.segmenter import Segmenter
     from edgeseg.runtime.torch_session import TorchSession
 
-    trained = load_checkpoint(path)
     preprocess = Preprocess(trained.size_hw, trained.mean, trained.std)
     sealed = network_looking(trained.network, preprocess, scales, flip=flip)
     return Segmenter.from_session(TorchSession(sealed, threads=threads), trained.label_map)

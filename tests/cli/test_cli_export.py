@@ -179,6 +179,8 @@ def test_a_failed_gate_exits_with_1_and_names_the_kept_graph(
         (["--recipe", "RECIPE", "--size", "128x128"], "in the recipe"),
         (["--recipe", "absent.toml"], "absent.toml cannot be read"),
         (["--checkpoint", "absent.safetensors"], "no such checkpoint"),
+        (["--model", "brightness"], "--checkpoint and --model exclude each other"),
+        (["--weights", "pretrained"], "--weights belongs to a network"),
         (["--output", "road.onnx"], "ends in .edgeseg"),
         (["--output", "TAKEN"], "is not a bundle"),
     ],
@@ -232,3 +234,14 @@ def test_without_options_the_bundle_is_named_after_the_checkpoint(
     printed = capsys.readouterr()
     assert printed.out.endswith("bundle: brightness.edgeseg\n")
     assert printed.err == ""
+
+
+def test_a_network_by_name_with_its_weights(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "--model", "brightness", "--weights", str(checkpoint)]) == 0
+    assert Bundle.open(tmp_path / "brightness.edgeseg").contract.network_hw == (64, 96)
+    capsys.readouterr()
+    assert main(["export", "--model", "brightness"]) == 2
+    assert "brightness knows nothing without weights" in capsys.readouterr().err
