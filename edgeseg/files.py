@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,34 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise _refused(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """A temporary folder beside `path` to fill; on success it is renamed to `path`, else removed with all in it.
+
+    Raises `OutputError` at once where `path` is there already with something in it, and where the file system refuses.
+    """
+    target = Path(path)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(f"{target}: is there already. Choose a new folder, or remove it.")
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+        yield temporary
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                with Path(folder, name).open("rb") as written:
+                    os.fsync(written.fileno())
+        temporary.chmod(0o755)
+        temporary.replace(target)
+        fsync_folder(target.parent)
+    except OSError as error:
+        raise _refused(target, error) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeseg.cli.dataset_options import add_dataset_options, open_named
 from edgeseg.cli.output import add_json_option, format_table, write_report
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
-    from edgeseg.data import FORMATS
     from edgeseg.metrics.registry import ALL, METRICS
 
     parser.add_argument(
@@ -30,8 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", metavar="DIR", help="dataset folder, or a synthetic drive's settings")
     what.add_argument("--video", metavar="SOURCE", help="a clip without truth: measures how much its labels flicker")
-    parser.add_argument("--format", choices=FORMATS, help="dataset layout; default: recognised from the folder")
-    parser.add_argument("--split", default="test", help="split of the dataset (default: test)")
+    add_dataset_options(parser, split="test")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16"), help="the bundle's graph to run")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the runtime; default: its own choice")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N frames")
@@ -83,14 +82,13 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _run_dataset(args: argparse.Namespace) -> int:
-    from edgeseg.data import detect_format, open_dataset
     from edgeseg.metrics.base import MetricConfig
     from edgeseg.metrics.evaluate import evaluate, require_same_classes
     from edgeseg.metrics.pictures import Gallery, save_confusion_picture, save_contact_sheet
     from edgeseg.metrics.registry import OpenedMetrics, open_metrics
     from edgeseg.runtime import load_segmenter
 
-    dataset = open_dataset(args.format or detect_format(args.data), args.data, args.split)
+    dataset = open_named(args)
     frames = len(dataset) if args.limit is None else min(args.limit, len(dataset))
     gallery = Gallery(frames)
     looks = {"scales": args.scales, "flip": args.flip}

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeseg.cli.dataset_options import add_dataset_options, open_named
 from edgeseg.cli.output import add_json_option, format_table, write_report
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ _RUNGS = {"torch-fp32": "PyTorch FP32", "onnx-fp32": "ONNX FP32", "onnx-fp16": "
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
-    from edgeseg.data import FORMATS
-
     parser.add_argument(
         "bundle",
         nargs="?",
@@ -31,8 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="what the bundle was exported from")
     parser.add_argument("--data", metavar="DIR", help="compare on frames of a dataset; default: the synthetic drive")
-    parser.add_argument("--format", choices=FORMATS, help="dataset layout; default: recognised from the folder")
-    parser.add_argument("--split", default="val", help="split of the dataset (default: val)")
+    add_dataset_options(parser, split="val")
     parser.add_argument(
         "--limit", type=int, default=_DEFAULT_LIMIT, metavar="N", help="frames of the dataset (default: %(default)s)"
     )
@@ -47,7 +45,6 @@ def run(args: argparse.Namespace) -> int:
 
     require("onnx", extra="train")
 
-    from edgeseg.data import detect_format, open_dataset
     from edgeseg.graph.frames import FRAMES_FROM, road_scenes
     from edgeseg.graph.recheck import Recheck, dataset_frames, open_exported, trained_model
 
@@ -57,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         scenes = road_scenes(exported.camera_hw, exported.network_hw)
         frames, frames_from = [scene.frame_bgr for scene in scenes], FRAMES_FROM
     else:
-        dataset = open_dataset(args.format or detect_format(args.data), args.data, args.split)
+        dataset = open_named(args)
         frames, frames_from = dataset_frames(dataset, args.limit, exported.camera_hw), dataset.name
     recheck = Recheck(exported, trained)
     report = recheck.measure(frames, frames_from=frames_from)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import DataError
-from edgeseg.types import Frame
+from edgeseg.types import Frame, Labels
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MASK_SUFFIX = ".png"
 MAX_PIXELS = 1 << 27
 """134 megapixels, 400 MB as BGR: more than any camera gives; what claims more is taken for forged."""
 
-_JPEG_SIGNATURE = b"\xff\xd8\xff"
+JPEG_SIGNATURE = b"\xff\xd8\xff"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3
 """PNG colour types (PNG specification, 11.2.2): one number per pixel, either a grey value or a palette index."""
@@ -47,7 +48,7 @@ def decode_image(path: Path, data: bytes, *, upright: bool = False) -> Frame:
     """As `read_image`, from the bytes of a JPEG or PNG that lies within `path`; `upright` as `read_upright_image`."""
     if data.startswith(_PNG_SIGNATURE):
         return _parse_png(path, data).pixels_bgr()
-    if not data.startswith(_JPEG_SIGNATURE):
+    if not data.startswith(JPEG_SIGNATURE):
         raise DataError(f"{path}: neither a JPEG nor a PNG file, whatever its suffix. Convert it to one of them.")
     _check_jpeg(path, data)
     return _decode(path, data, cv2.IMREAD_COLOR, upright=upright)
@@ -99,6 +100,17 @@ class PngFile:
     def pixels_bgr(self) -> Frame:
         """BGR uint8 (H, W, 3); a palette is applied, alpha is dropped, 16-bit samples become 8-bit."""
         return _decode(self.path, _assemble(self.chunks), cv2.IMREAD_COLOR)
+
+
+def palette_png(indices: Labels, palette_rgb: Sequence[tuple[int, int, int]]) -> bytes:
+    """A palette PNG of uint8 (H, W) indices, whose colours the viewer takes from `palette_rgb`, at most 256.
+
+    OpenCV writes no palettes. A grey PNG packs the same samples alike, so its header is changed and a palette put in.
+    """
+    grey = _parse_png(Path("grey.png"), cv2.imencode(".png", indices)[1].tobytes())
+    (_, header), *rest = grey.chunks
+    table = bytes(value for colour in palette_rgb for value in colour)
+    return _assemble([(b"IHDR", header[:9] + bytes([_PALETTE]) + header[10:]), (b"PLTE", table), *rest])
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -141,10 +141,13 @@ def inspect_dataset(
     found = {name: inspector.read(name, opened[name]) for name in sorted(opened, key=lambda name: len(opened[name]))}
     label_map = next((dataset.label_map for dataset in opened.values()), None)
     splits = [found[name] for name in names if name in found]
+    for report in splits:
+        report.joined = tuple(name for name in names if name in report.joined)
     if label_map is not None and limit is None and split is None:
-        for index, name in enumerate(label_map.names):
-            if not any(report.images[index] for report in splits):
-                inspector.note("class never occurs", "", f"{name}: in no image")
+        occurs = np.sum([report.images for report in splits], axis=0)
+        absent = [name for index, name in enumerate(label_map.names) if not occurs[index]]
+        if absent:
+            inspector.note("class never occurs", "", f"{len(absent)} of {len(label_map)}: {', '.join(absent)}")
     return Inspection(str(root), format, label_map, splits, inspector.problems, inspector.counts)
 
 

@@ -1,0 +1,36 @@
+"""How every command is told which dataset, in which layout and under which classes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgeseg.data import SegmentationDataset
+
+
+def add_dataset_options(parser: argparse.ArgumentParser, *, split: str | None) -> None:
+    """Add `--format`, `--split` and `--mapping`; without a default split there is none, and the help says all."""
+    from edgeseg.data import FORMATS
+
+    parser.add_argument("--format", choices=FORMATS, help="dataset layout; default: recognised from the folder")
+    parser.add_argument("--split", default=split, help=f"split of the dataset (default: {split or 'all of them'})")
+    parser.add_argument(
+        "--mapping",
+        metavar="NAME|FILE",
+        help="give the dataset other classes: driving, road, camvid, voc, or a mapping file (see docs/datasets.md)",
+    )
+
+
+def format_of(args: argparse.Namespace) -> str:
+    """The format that is named, else the one that the folder `args.data` is laid out in; raises `DataError`."""
+    from edgeseg.data import detect_format
+
+    return str(args.format or detect_format(args.data))
+
+
+def open_named(args: argparse.Namespace) -> SegmentationDataset:
+    """The dataset that `--data`, `--format`, `--split` and `--mapping` name."""
+    from edgeseg.data import open_dataset
+
+    return open_dataset(format_of(args), args.data, args.split, args.mapping)
