@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from edgeseg.cli.output import add_json_option, write_report
 from edgeseg.errors import ConfigError
 from edgeseg.lazy import require
+from edgeseg.video.stopping import StopFlag, stop_on_signals
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells report it; for SIGTERM too, since both end the run alike."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,24 +31,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, metavar="N", help="another number of epochs than the recipe's")
     parser.add_argument("--workers", type=int, metavar="N", help="loader processes (changes speed, not results)")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, … (default: cuda where there is one)")
+    parser.add_argument(
+        "--save-every", type=float, metavar="MINUTES", help="also save the state within an epoch (default: after each)"
+    )
     add_json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; exit code 0."""
+    """Train; exit code 0, or 130 where a signal stopped it."""
     require("torch", extra="train")
-    from edgeseg.training.recipe import read_recipe
-    from edgeseg.training.trainer import Trainer, with_schedule
+    from edgeseg.training.distributed import PeerFailed, process_group
 
-    recipe = read_recipe(args.recipe)
-    changes = {key: value for key in ("epochs", "workers") if (value := getattr(args, key)) is not None}
-    recipe = with_schedule(recipe, **changes)
-    output = args.output or Path("runs") / recipe.name
-    if (output / "state.pt").exists() and not args.resume:
-        raise ConfigError(f"{output} holds a run already. Add --resume to go on with it, or choose another --output.")
-    trainer = Trainer(recipe, args.data, output, device=args.device)
+    if args.save_every is not None and not args.save_every > 0:
+        raise ConfigError(f"--save-every {args.save_every:g}: expected a number of minutes above 0.")
+    try:
+        with process_group(), stop_on_signals() as stop:
+            return _train(args, stop)
+    except PeerFailed as failed:
+        return failed.exit_code
+
+
+def _train(args: argparse.Namespace, stop: StopFlag) -> int:
+    from edgeseg.training.distributed import all_or_none, process_rank
+    from edgeseg.training.recipe import read_recipe, with_schedule
+    from edgeseg.training.trainer import Trainer
+
+    first = process_rank() == 0
+    with all_or_none():
+        changes = {key: value for key in ("epochs", "workers") if (value := getattr(args, key)) is not None}
+        recipe = with_schedule(read_recipe(args.recipe), **changes)
+        output = args.output or Path("runs") / recipe.name
+        if first and (output / "state.pt").exists() and not args.resume:
+            raise ConfigError(
+                f"{output} holds a run already. Add --resume to go on with it, or choose another --output."
+            )
+    save_every_s = None if args.save_every is None else 60 * args.save_every
+    trainer = Trainer(recipe, args.data, output, device=args.device, save_every_s=save_every_s)
     if args.resume:
         trainer.resume()
-    path = trainer.run()
-    write_report(args, {"checkpoint": str(path), "history": trainer.history})
+    path = trainer.run(stop)
+    if path is None:
+        if first:
+            print("edgeseg: stopped; the same command with --resume goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    if first:
+        write_report(args, {"checkpoint": str(path), "history": trainer.history})
     return 0

@@ -91,6 +91,19 @@ class Distillation:
             "network": teacher.spec.name,
         }
 
+    @property
+    def sha256(self) -> str:
+        """Of the teacher's file."""
+        return str(self.lineage["sha256"])
+
+    def require(self, sha256: str) -> None:
+        """Raise `ConfigError` unless the teacher's file is the one with this hash."""
+        if sha256 != self.sha256:
+            raise ConfigError(
+                f"distillation.teacher: {self.lineage['file']} is another file than the run began with (sha256 "
+                f"{self.sha256[:12]}, was {sha256[:12]}). Put that one back, or start anew with another --output."
+            )
+
     @torch.no_grad()
     def answer(self, images: torch.Tensor) -> torch.Tensor:
         """The student's preprocessed images (N, 3, H, W) → the teacher's logits (N, C, H, W)."""

@@ -10,9 +10,12 @@ from typing import Any
 
 from edgeseg.data.augment import AugmentConfig
 from edgeseg.errors import ConfigError
-from edgeseg.models.registry import NETWORKS
+from edgeseg.models.registry import NETWORKS, ModelSpec
 from edgeseg.settings import above_zero, at_least, read_settings
+from edgeseg.training.distillation import DistillationConfig
 from edgeseg.training.losses.config import LossConfig
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 _SMALLEST = 32
 """Pixels: the deepest stride of the networks, below which nothing is left of an image."""
@@ -25,13 +28,19 @@ class ModelConfig:
     network: str = "fcn4s_mobilenet_v2"
     auxiliary: bool = True
     pretrained: str | None = None
-    """Backbone weights (.pth), or a whole checkpoint (.safetensors), relative to the data folder."""
+    """Backbone weights (.pth), or a whole checkpoint (.safetensors), relative to the data folder; or torchvision's by
+    name: "imagenet" for the backbone, "coco" for a whole network."""
+    upsample: str | None = None
+    """How class scores reach the image's size, where the network leaves that open; None: its own way."""
     freeze: tuple[str, ...] = ()
     """Modules, by name, that stay as they are: no gradient, batch statistics fixed."""
+    checkpoint_activations: bool = False
+    """Compute the backbone's blocks twice instead of keeping what they gave: less memory, a third more time."""
 
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
             raise ConfigError(f"network={self.network!r}: unknown; known: {', '.join(NETWORKS)}.")
+        ModelSpec(self.network, 2, upsample=self.upsample)  # refuses an upsampling that the network does not take
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +80,26 @@ class ScheduleConfig:
 
     epochs: int = 40
     batch_size: int = 8
+    """Samples to a step of the optimiser, over all processes and all of `accumulate`."""
+    accumulate: int = 1
+    """Parts in which a batch is computed one after the other, to take less memory."""
     warmup_iterations: int = 100
     power: float = 0.9
     ema_decay: float = 0.998
     """Decay of the exponential moving average of the weights, which is what gets evaluated and saved."""
     workers: int = 1
+    precision: str = "auto"
+    """Of the network's arithmetic: "float32", "bfloat16", "float16" (GPU), or "auto": float16 on a GPU."""
 
     def __post_init__(self) -> None:
-        at_least(1, epochs=self.epochs, batch_size=self.batch_size)
+        at_least(1, epochs=self.epochs, batch_size=self.batch_size, accumulate=self.accumulate)
+        if self.batch_size % self.accumulate:
+            raise ConfigError(f"accumulate={self.accumulate}: must divide batch_size={self.batch_size}.")
         at_least(0, warmup_iterations=self.warmup_iterations, power=self.power, workers=self.workers)
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay={self.ema_decay}: expected 0 (off) up to, but not including, 1.")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision={self.precision!r}: expected one of {', '.join(PRECISIONS)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +111,14 @@ class ValidationConfig:
     split: str
     every: int = 5
     """Epochs from one measurement to the next; the last epoch is always measured."""
+    patience: int | None = None
+    """Epochs without a better mIoU after which training ends; the best epoch's weights are the result. None: never,
+    and the last epoch's are."""
 
     def __post_init__(self) -> None:
         at_least(1, every=self.every)
+        if self.patience is not None and self.patience < self.every:
+            raise ConfigError(f"patience={self.patience}: expected at least every={self.every}, or it ends untested.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +135,7 @@ class Recipe:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    distillation: DistillationConfig | None = None
     validation: ValidationConfig | None = None
     half: bool = False
     """Save matrices as float16, to publish small weights."""
@@ -124,8 +148,12 @@ class Recipe:
         if min(self.size_hw) < _SMALLEST:
             raise ConfigError(f"size_hw={self.size_hw}: expected at least {_SMALLEST} pixels each way.")
         at_least(0, seed=self.seed)
-        if self.schedule.batch_size == 1 and self.model.network.startswith("deeplabv3"):
-            raise ConfigError("schedule.batch_size=1: DeepLabv3 normalises pooled maps over the batch; use 2 or more.")
+        together = self.schedule.batch_size // self.schedule.accumulate
+        if together == 1 and self.model.network.startswith("deeplabv3"):
+            raise ConfigError(
+                f"schedule.batch_size={self.schedule.batch_size}, accumulate={self.schedule.accumulate}: DeepLabv3 "
+                "normalises pooled maps over the samples computed together; 2 or more are needed."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for the checkpoint's lineage."""
@@ -135,3 +163,8 @@ class Recipe:
 def read_recipe(path: Path | str) -> Recipe:
     """Read a recipe; raises `ConfigError` naming the file and the key that is wrong."""
     return read_settings(path, Recipe, "recipe")
+
+
+def with_schedule(recipe: Recipe, **changes: Any) -> Recipe:
+    """The recipe with other schedule settings, checked anew."""
+    return dataclasses.replace(recipe, schedule=dataclasses.replace(recipe.schedule, **changes))

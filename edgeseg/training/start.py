@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from edgeseg.errors import CheckpointError, UnavailableError
+from edgeseg.files import sha256_file
 from edgeseg.models.checkpoint import load_checkpoint
 from edgeseg.models.foreign import read_pth
 from edgeseg.models.weights import LoadReport, StateDict, as_convolutions, load_partial
@@ -24,6 +27,13 @@ def choose_device(name: str | None) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UnavailableError(f"device {name!r} cannot be used here ({reason}). Leave --device out.") from error
     return device
+
+
+def start_from(path: Path, network: nn.Module, say: Callable[[str], None]) -> dict[str, Any]:
+    """Load start weights and say what fitted; returns what the checkpoint will tell of them. Raises `CheckpointError`."""
+    report = load_start_weights(network, path)
+    say(f"{path.name}: {report}")
+    return {"file": path.name, "sha256": sha256_file(path), "taken": len(report.taken)}
 
 
 def load_start_weights(network: nn.Module, path: Path) -> LoadReport:

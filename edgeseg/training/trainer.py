@@ -1,227 +1,297 @@
-"""The training loop: recipe and data in, a checkpoint with its curves out; it can stop after any epoch and go on."""
+"""The training loop: recipe and data in, a checkpoint with its curves out; it can stop after any step and go on."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-import edgeseg
-from edgeseg.data import SegmentationDataset, open_dataset
 from edgeseg.data.augment import Augment
-from edgeseg.data.loaders import Part, class_shares, training_batches
-from edgeseg.errors import CheckpointError, ConfigError
-from edgeseg.files import sha256_file
-from edgeseg.metrics.evaluate import require_same_classes
-from edgeseg.models.checkpoint import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, save_checkpoint
+from edgeseg.data.loaders import Batch, TrainingBatches, class_shares
+from edgeseg.errors import CheckpointError, ConfigError, EdgesegError
+from edgeseg.models.checkpoint import IMAGENET_MEAN, IMAGENET_STD
+from edgeseg.models.pretrained import start_file
 from edgeseg.models.registry import ModelSpec, build_model
 from edgeseg.models.sealed import Preprocess
+from edgeseg.training import distributed
+from edgeseg.training.datasets import open_entry, open_parts
+from edgeseg.training.distillation import Distillation, load_distillation
 from edgeseg.training.journal import Journal
+from edgeseg.training.learner import Learner
 from edgeseg.training.losses import SegmentationLoss
-from edgeseg.training.optimiser import build_optimiser, freeze, set_learning_rate
+from edgeseg.training.pauses import Pause, Pauses
 from edgeseg.training.recipe import Recipe
-from edgeseg.training.schedule import WeightAverage, poly_with_warmup
-from edgeseg.training.start import choose_device, load_start_weights
+from edgeseg.training.result import write_result
+from edgeseg.training.schedule import poly_with_warmup
+from edgeseg.training.seen import Seen
+from edgeseg.training.start import choose_device, start_from
 from edgeseg.training.state import RunState, load_state, save_state
-from edgeseg.training.validation import validate
+from edgeseg.training.stopping import best_row, no_longer_better
+from edgeseg.training.validation import Validation
 
 Say = Callable[[str], None]
 
 
 class Trainer:
-    """One run of a recipe. `data_root` is the folder that the recipe's paths are relative to."""
+    """One run of a recipe. `data_root` is the folder that the recipe's paths are relative to.
+
+    With `save_every_s` the state is also written so many seconds of `clock` after it was last, within an epoch.
+    Inside `distributed.process_group` several processes make one run: only the first one writes and talks.
+    """
 
     def __init__(
-        self, recipe: Recipe, data_root: Path, output: Path, *, say: Say = print, device: str | None = None
+        self,
+        recipe: Recipe,
+        data_root: Path,
+        output: Path,
+        *,
+        say: Say = print,
+        device: str | None = None,
+        save_every_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.recipe = recipe
         self.output = output
-        self._say = say
-        self._device = choose_device(device)
-        torch.manual_seed(recipe.seed)
-        parts = [
-            Part(_open(entry.format, data_root, entry.root, entry.split), entry.per_epoch) for entry in recipe.data
-        ]
-        self._label_map = parts[0].dataset.label_map
-        spec = ModelSpec(recipe.model.network, len(self._label_map), recipe.model.auxiliary)
-        self._spec = spec
-        self._network = build_model(spec)
-        self._start_weights = self._load_pretrained(data_root)
-        # Dense convolutions train a third faster on a CPU with channels last, and tensor cores want it too.
-        self._network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._frozen = freeze(self._network, recipe.model.freeze)
-        self._preprocess = Preprocess(recipe.augment.crop_hw, IMAGENET_MEAN, IMAGENET_STD).to(self._device)
-        shares = class_shares(parts) if recipe.loss.class_weight_offset else None
-        self._loss = SegmentationLoss(recipe.loss, void=self._label_map.void, shares=shares).to(self._device)
-        augment = Augment(recipe.augment, recipe.size_hw, self._label_map.void)
-        self._batches, self._sampler = training_batches(
-            parts, augment, batch_size=recipe.schedule.batch_size, seed=recipe.seed, workers=recipe.schedule.workers
-        )
-        self._average = WeightAverage(self._network, recipe.schedule.ema_decay)
-        self._optimiser = build_optimiser(self._network, recipe.optimiser)
-        self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._device.type == "cuda")
-        validation = recipe.validation
-        self._validation: SegmentationDataset | None = None
-        if validation is not None:
-            self._validation = _open(validation.format, data_root, validation.root, validation.split)
-            require_same_classes(self._label_map, self._validation)
+        self._first = distributed.process_rank() == 0
+        self._say = say if self._first else lambda _: None
+        self._pauses = Pauses(save_every_s, clock)
         self._state = RunState()
+        with distributed.all_or_none():
+            self._device = choose_device(distributed.own_device(device))
+            self._prepare(data_root)
+
+    def _prepare(self, data_root: Path) -> None:
+        recipe, schedule, processes = self.recipe, self.recipe.schedule, distributed.process_count()
+        if schedule.batch_size % (schedule.accumulate * processes):
+            raise ConfigError(
+                f"schedule.batch_size={schedule.batch_size} does not divide into {processes} processes x "
+                f"accumulate={schedule.accumulate}. Change one of them."
+            )
+        torch.manual_seed(recipe.seed)
+        parts = open_parts(recipe.data, data_root)
+        self._label_map = parts[0].dataset.label_map
+        self._spec = ModelSpec(
+            recipe.model.network, len(self._label_map), recipe.model.auxiliary, recipe.model.upsample
+        )
+        network = build_model(self._spec)
+        self._start_weights: dict[str, Any] = {}
+        if name := recipe.model.pretrained:
+            self._start_weights = start_from(start_file(name, self._spec.name, data_root), network, self._say)
+        shares = class_shares(parts) if recipe.loss.class_weight_offset else None
+        loss = SegmentationLoss(recipe.loss, void=self._label_map.void, shares=shares)
+        crops = Preprocess(recipe.augment.crop_hw, IMAGENET_MEAN, IMAGENET_STD)
+        self._teacher: Distillation | None = None
+        if recipe.distillation:
+            self._teacher = load_distillation(recipe.distillation, data_root, self._label_map, crops, self._device)
+        seen = Seen(len(self._label_map), self._label_map.void, self._device)
+        self._learner = Learner(network, recipe, loss, self._device, seen, self._teacher)
+        self._batches = TrainingBatches(
+            parts,
+            Augment(recipe.augment, recipe.size_hw, self._label_map.void),
+            batch_size=schedule.batch_size,
+            seed=recipe.seed,
+            workers=schedule.workers,
+            process=distributed.process_rank(),
+            processes=processes,
+        )
+        self._validation = None
+        if entry := recipe.validation:
+            dataset = open_entry(entry, data_root)
+            preprocess = Preprocess(recipe.size_hw, IMAGENET_MEAN, IMAGENET_STD).to(self._device)
+            self._validation = Validation(dataset, self._label_map, preprocess, self._device)
+        if not self._first:
+            # The network is the same everywhere; what dropout hides in each part of the batch is not.
+            own = np.random.SeedSequence([recipe.seed, distributed.process_rank()])
+            torch.manual_seed(int(own.generate_state(1)[0]))
         self._say(
-            f"{recipe.name}: {spec.name}, {sum(p.numel() for p in self._network.parameters()) / 1e6:.2f} M parameters; "
+            f"{recipe.name}: {self._spec.name}, {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters; "
             f"{', '.join(f'{part.taken} of {len(part.dataset)} {part.dataset.name}' for part in parts)} an epoch; "
-            f"{self._device.type}"
+            f"{self._device.type}" + (f", {processes} processes" if processes > 1 else "")
         )
 
     def resume(self) -> None:
-        """Go on from the state in the output folder."""
-        state = load_state(self._state_path, self.recipe)
-        tensors = state.tensors
+        """Go on from the state in the output folder, which the first process reads for all."""
+        with distributed.all_or_none():
+            state = load_state(self._state_path, self.recipe) if self._first else RunState()
+        state = distributed.from_first(state)
         try:
-            self._network.load_state_dict(tensors["network"])
-            self._average.network.load_state_dict(tensors["average"])
-            self._average.updates = tensors["updates"]
-            self._optimiser.load_state_dict(tensors["optimiser"])
-            self._scaler.load_state_dict(tensors["scaler"])
-            torch.set_rng_state(tensors["rng"])
-            if self._device.type == "cuda" and "cuda_rng" in tensors:
-                torch.cuda.set_rng_state(tensors["cuda_rng"], self._device)
+            self._learner.load_state(state.tensors)
         except (KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(
                 f"{self._state_path}: is not a state of this network ({str(error).splitlines()[0]}). "
                 "It was written by another version; choose another --output."
             ) from error
         self._state = state
-        self._say(f"resumed after epoch {self._state.epoch} of {self.recipe.schedule.epochs}")
+        within = f" and {state.step} of {len(self._batches)} steps" if state.step else ""
+        self._say(f"resumed after epoch {state.epoch} of {self.recipe.schedule.epochs}{within}")
+        before, now = len(state.tensors["generators"]), distributed.process_count()
+        if before != now:
+            self._say(
+                f"the state is of {before} processes, this run of {now}: the batches are the same, but sums are "
+                "rounded differently and dropout draws anew."
+            )
 
-    def run(self) -> Path:
-        """Train to the last epoch; returns the checkpoint's path. State, history and curves are written every epoch."""
-        epochs = self.recipe.schedule.epochs
-        with Journal(self.output, self._state.history) as journal:
-            while self._state.epoch < epochs:
-                epoch = self._state.epoch + 1
-                row: dict[str, float] = {"epoch": epoch, **self._train_epoch(epoch)}
-                if self._validation and (epoch % self._validation_every == 0 or epoch == epochs):
-                    row |= self._validate()
-                self._state.history.append(row)
-                self._state.epoch = epoch
-                self._save()
-                journal.epoch(self._state.history, row)
-                figures = "  ".join(f"{key} {value:.4g}" for key, value in row.items() if key != "epoch")
-                self._say(f"epoch {epoch}/{epochs}  {figures}")
+    def run(self, stop: Callable[[], bool] = lambda: False) -> Path | None:
+        """Train to the end; returns the checkpoint's path. State, history and curves are written every epoch.
+
+        `stop` is asked before every step, and every validation frame; when it says yes on any process, the state is
+        written and None returned.
+        """
+        with distributed.all_or_none():
+            journal: AbstractContextManager[Journal | None] = nullcontext()
+            if self._first:
+                journal = Journal(self.output, self._state.history)
+        with journal as opened:
+            while not self._finished():
+                row = self._epoch(stop, opened)
+                if row is None:
+                    self._save()
+                    self._say(
+                        f"stopped in epoch {self._state.epoch + 1} after {self._state.step} of {len(self._batches)} "
+                        f"steps; all of it is in {self._state_path}"
+                    )
+                    return None
+                self._end_epoch(row, opened)
         return self._write_checkpoint()
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """One row an epoch: epoch, loss, learning_rate and, where measured, miou and pixel_accuracy."""
+        """One row an epoch; its columns are `journal.COLUMNS`, where measured."""
         return self._state.history
 
     @property
     def _state_path(self) -> Path:
         return self.output / "state.pt"
 
-    @property
-    def _validation_every(self) -> int:
-        return self.recipe.validation.every if self.recipe.validation else 0
+    def _finished(self) -> bool:
+        validation = self.recipe.validation
+        patience = validation.patience if validation else None
+        return self._state.epoch >= self.recipe.schedule.epochs or no_longer_better(self._state.history, patience)
 
-    def _train_epoch(self, epoch: int) -> dict[str, float]:
+    def _epoch(self, stop: Callable[[], bool], journal: Journal | None) -> dict[str, float] | None:
+        """What is left of an epoch, training and validation; its row of the history, or None where it was stopped."""
+        state, schedule, validation = self._state, self.recipe.schedule, self.recipe.validation
+        epoch = state.epoch + 1
+        if not self._train(epoch, stop):
+            return None
+        rate = self.recipe.optimiser.learning_rate * self._rate_factor(len(self._batches) - 1)
+        row = {"epoch": epoch, "loss": state.loss_sum / len(self._batches), "learning_rate": rate}
+        row |= self._learner.seen.row()
+        if self._validation and validation and (epoch % validation.every == 0 or epoch == schedule.epochs):
+            measured = self._validation(self._learner.average, stop, f"{self.recipe.name}, epoch {epoch}")
+            if measured is None:
+                return None
+            row |= measured.row()
+            with distributed.all_or_none():
+                if journal:
+                    journal.sheet(epoch, measured.sheet)
+        return row
+
+    def _train(self, epoch: int, stop: Callable[[], bool]) -> bool:
+        """The steps that are left of the epoch; False where it was stopped."""
         from tqdm import tqdm
 
-        schedule = self.recipe.schedule
-        self._sampler.epoch = epoch
-        self._network.train()
-        for module in self._frozen:
-            module.eval()
-        total, losses, factor = len(self._batches) * schedule.epochs, [], 0.0
-        batches = tqdm(self._batches, desc=f"epoch {epoch}/{schedule.epochs}", leave=False, mininterval=5, disable=None)
-        for step, (frames, labels) in enumerate(batches):
-            iteration = (epoch - 1) * len(self._batches) + step
-            factor = poly_with_warmup(iteration, total=total, warmup=schedule.warmup_iterations, power=schedule.power)
-            set_learning_rate(self._optimiser, factor)
-            loss = self._step(frames.to(self._device), labels.to(self._device))
-            if not np.isfinite(loss):
-                raise ConfigError(
-                    f"the loss became {loss} in epoch {epoch}. Lower learning_rate in the recipe and start again "
-                    "with another --output."
-                )
-            losses.append(loss)
-            batches.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}")
-        return {"loss": float(np.mean(losses)), "learning_rate": self.recipe.optimiser.learning_rate * factor}
+        state, steps = self._state, len(self._batches)
+        self._learner.start_epoch()
+        batches = self._batches.epoch(epoch, state.step)
+        recent: deque[float] = deque(maxlen=20)
+        with tqdm(
+            desc=f"epoch {epoch}/{self.recipe.schedule.epochs}",
+            total=steps,
+            initial=state.step,
+            leave=False,
+            mininterval=5,
+            disable=None if self._first else True,
+        ) as bar:
+            while state.step < steps:
+                batch = self._next(batches, stop)
+                if batch is None:
+                    return False
+                loss = self._learner.learn(*batch, self._rate_factor(state.step))
+                if not math.isfinite(loss):
+                    distributed.raise_together(_diverged(loss, epoch))
+                state.loss_sum += loss
+                state.step += 1
+                recent.append(loss)
+                bar.update()
+                bar.set_postfix(loss=f"{sum(recent) / len(recent):.3f}", refresh=False)
+        return True
 
-    def _step(self, frames: torch.Tensor, labels: torch.Tensor) -> float:
-        images = self._preprocess(frames).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self._device.type, enabled=self._scaler.is_enabled()):
-            outputs = self._network(images)
-            loss = self._loss({name: logits.float() for name, logits in outputs.items()}, labels)
-        self._optimiser.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
-        self._scaler.unscale_(self._optimiser)
-        nn.utils.clip_grad_norm_(self._trainable(), self.recipe.optimiser.clip_norm)
-        self._scaler.step(self._optimiser)
-        self._scaler.update()
-        self._average.update(self._network)
-        return float(loss.detach())
+    def _next(self, batches: Iterator[Batch], stop: Callable[[], bool]) -> Batch | None:
+        """The next batch, after what has to be done before it; None where a process was asked to stop."""
+        batch, failure = None, None
+        try:
+            batch = next(batches)
+        except EdgesegError as error:
+            failure = error
+        pause = self._pauses.agree(stop(), failure)
+        if pause is Pause.SAVE:
+            self._save()
+        return None if pause is Pause.STOP else batch
 
-    def _validate(self) -> dict[str, float]:
-        assert self._validation is not None
-        preprocess = Preprocess(self.recipe.size_hw, IMAGENET_MEAN, IMAGENET_STD)
-        result = validate(self._average.network, self._validation, self._label_map, preprocess, self._device)
-        return {"miou": result.miou, "pixel_accuracy": result.pixel_accuracy}
+    def _rate_factor(self, step: int) -> float:
+        schedule, steps = self.recipe.schedule, len(self._batches)
+        return poly_with_warmup(
+            self._state.epoch * steps + step,
+            total=steps * schedule.epochs,
+            warmup=schedule.warmup_iterations,
+            power=schedule.power,
+        )
+
+    def _end_epoch(self, row: dict[str, float], journal: Journal | None) -> None:
+        state, epochs = self._state, self.recipe.schedule.epochs
+        state.history.append(row)
+        state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
+        self._learner.seen.reset()
+        if self.recipe.validation and self.recipe.validation.patience and best_row(state.history) is row:
+            weights = self._learner.average.state_dict()
+            state.tensors["best"] = {name: value.detach().cpu().clone() for name, value in weights.items()}
+        self._save()
+        with distributed.all_or_none():
+            if journal:
+                journal.epoch(state.history, row)
+        figures = "  ".join(f"{key} {value:.4g}" for key, value in row.items() if key != "epoch")
+        self._say(f"epoch {state.epoch}/{epochs}  {figures}")
 
     def _save(self) -> None:
-        self._state.tensors = {
-            "network": self._network.state_dict(),
-            "average": self._average.network.state_dict(),
-            "updates": self._average.updates,
-            "optimiser": self._optimiser.state_dict(),
-            "scaler": self._scaler.state_dict(),
-            "rng": torch.get_rng_state(),
-        }
-        if self._device.type == "cuda":
-            self._state.tensors["cuda_rng"] = torch.cuda.get_rng_state(self._device)
-        save_state(self._state_path, self._state, self.recipe)
+        self._state.tensors |= self._learner.state()
+        with distributed.all_or_none():
+            if self._first:
+                save_state(self._state_path, self._state, self.recipe)
+        self._pauses.saved()
 
     def _write_checkpoint(self) -> Path:
         path = self.output / f"{self.recipe.name}.safetensors"
-        model = TrainedModel(
-            self._average.network,
-            self._spec,
-            self._label_map,
-            self.recipe.size_hw,
-            lineage={
-                "recipe": self.recipe.to_dict(),
-                "start_weights": self._start_weights,
-                "history": self._state.history[-1:],
-                "versions": {"edgeseg": edgeseg.__version__, "torch": str(torch.__version__)},
-            },
-        )
-        save_checkpoint(path, model, half=self.recipe.half)
+        row = self._state.history[-1]
+        if "best" in self._state.tensors:
+            row = best_row(self._state.history) or row
+            self._learner.average.load_state_dict(self._state.tensors["best"])
+            self._say(f"the best epoch was {row['epoch']:.0f}, mIoU {100 * row['miou']:.2f} %: its weights are kept")
+        with distributed.all_or_none():
+            if self._first:
+                write_result(
+                    path,
+                    self.recipe,
+                    self._learner.average,
+                    self._spec,
+                    self._label_map,
+                    start_weights=self._start_weights,
+                    teacher=self._teacher.lineage if self._teacher else {},
+                    row=row,
+                )
         self._say(f"wrote {path}")
         return path
 
-    def _load_pretrained(self, data_root: Path) -> dict[str, Any]:
-        """Start from the recipe's weights, if it names any; returns what the checkpoint will say of them."""
-        name = self.recipe.model.pretrained
-        if name is None:
-            return {}
-        path = data_root / name
-        report = load_start_weights(self._network, path)
-        self._say(f"{path.name}: {report}")
-        return {"file": path.name, "sha256": sha256_file(path), "taken": len(report.taken)}
 
-    def _trainable(self) -> list[nn.Parameter]:
-        return [parameter for parameter in self._network.parameters() if parameter.requires_grad]
-
-
-def _open(format: str, data_root: Path, root: str, split: str) -> SegmentationDataset:
-    """A dataset of the recipe; the synthetic drive has a description instead of a folder."""
-    return open_dataset(format, root if format == "synthetic" else data_root / root, split)
-
-
-def with_schedule(recipe: Recipe, **changes: Any) -> Recipe:
-    """The recipe with other schedule settings, checked anew."""
-    return dataclasses.replace(recipe, schedule=dataclasses.replace(recipe.schedule, **changes))
+def _diverged(loss: float, epoch: int) -> ConfigError:
+    return ConfigError(
+        f"the loss became {loss} in epoch {epoch}. Lower learning_rate in the recipe and start again "
+        "with another --output."
+    )

@@ -11,8 +11,8 @@ import torch
 
 from edgeseg.data import Sample
 from edgeseg.data.augment import Augment, AugmentConfig
-from edgeseg.data.loaders import EpochSampler, Part, class_shares, training_batches
-from edgeseg.errors import ConfigError
+from edgeseg.data.loaders import Batch, EpochSampler, Part, TrainingBatches, class_shares
+from edgeseg.errors import ConfigError, DataError
 from edgeseg.labels import CAMVID, KITTI_ROAD, LabelMap
 
 SIZE = (40, 48)
@@ -42,12 +42,8 @@ class Flat:
 
 
 def epochs_of(parts: list[Part], *, workers: int, epochs: list[int], seed: int = 3) -> list[list[torch.Tensor]]:
-    loader, sampler = training_batches(parts, AUGMENT, batch_size=3, seed=seed, workers=workers)
-    result = []
-    for epoch in epochs:
-        sampler.epoch = epoch
-        result.append([tensor for batch in loader for tensor in batch])
-    return result
+    batches = TrainingBatches(parts, AUGMENT, batch_size=3, seed=seed, workers=workers)
+    return [[tensor for batch in batches.epoch(epoch) for tensor in batch] for epoch in epochs]
 
 
 def test_batches_have_the_crops_size_and_the_loaders_types() -> None:
@@ -114,9 +110,54 @@ def test_per_epoch_takes_a_new_choice_each_time() -> None:
     assert max(seen.values()) < 25
 
 
+def same_batches(one: list[Batch], other: list[Batch]) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a, b) for pair in zip(one, other, strict=True) for a, b in zip(*pair, strict=True)
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_resumed_epoch_reads_the_remaining_batches_alone(workers: int) -> None:
+    class Watched(Flat):
+        def __getitem__(self, index: int) -> Sample:
+            assert index not in unwanted, "a finished batch is read again"
+            return super().__getitem__(index)
+
+    unwanted: set[int] = set()
+    whole = TrainingBatches([Part(Flat(11))], AUGMENT, batch_size=3, seed=3, workers=0)
+    expected = list(whole.epoch(2))
+    order = EpochSampler([Part(Flat(11))], seed=3)
+    order.epoch = 2
+    unwanted |= {index for _, _, index in list(order)[:6]}
+    rest = TrainingBatches([Part(Watched(11))], AUGMENT, batch_size=3, seed=3, workers=workers)
+    assert len(rest) == len(expected) == 3
+    assert same_batches(list(rest.epoch(2, start=2)), expected[2:])
+    assert list(rest.epoch(2, start=3)) == []
+
+
+def test_processes_share_every_batch() -> None:
+    def batches(**of: int) -> list[Batch]:
+        return list(TrainingBatches([Part(Flat(9))], AUGMENT, batch_size=4, seed=3, workers=0, **of).epoch(1))
+
+    first, second = batches(process=0, processes=2), batches(process=1, processes=2)
+    together = [(torch.cat([a[0], b[0]]), torch.cat([a[1], b[1]])) for a, b in zip(first, second, strict=True)]
+    assert same_batches(together, batches())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sample_that_cannot_be_read_is_one_line(workers: int) -> None:
+    class Broken(Flat):
+        def __getitem__(self, index: int) -> Sample:
+            raise DataError(f"frame {index}: cannot be read.")
+
+    batches = TrainingBatches([Part(Broken(4))], AUGMENT, batch_size=2, seed=0, workers=workers)
+    with pytest.raises(DataError, match=r"^frame \d: cannot be read\.$"):
+        next(batches.epoch(1))
+
+
 def test_fewer_samples_than_a_batch_are_refused() -> None:
     with pytest.raises(ConfigError, match="2 samples, fewer than batch_size=3"):
-        training_batches([Part(Flat(2))], AUGMENT, batch_size=3, seed=0, workers=0)
+        TrainingBatches([Part(Flat(2))], AUGMENT, batch_size=3, seed=0, workers=0)
 
 
 def test_class_shares_leave_void_out_and_weigh_parts_by_what_is_taken() -> None:
@@ -142,4 +183,4 @@ def test_datasets_of_other_classes_do_not_mix() -> None:
     with pytest.raises(ConfigError, match="kitti-road train and flat train do not have the same classes"):
         class_shares(parts)
     with pytest.raises(ConfigError, match="kitti-road train and flat train do not have the same classes"):
-        training_batches(parts, AUGMENT, batch_size=2, seed=0, workers=0)
+        TrainingBatches(parts, AUGMENT, batch_size=2, seed=0, workers=0)

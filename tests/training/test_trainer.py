@@ -23,6 +23,7 @@ from edgeseg.metrics.evaluate import evaluate
 from edgeseg.models.checkpoint import load_checkpoint, save_checkpoint
 from edgeseg.models.registry import ModelSpec, build_model
 from edgeseg.models.sealed import Preprocess, SealedNetwork
+from edgeseg.training.learner import Learner
 from edgeseg.training.losses import LossConfig
 from edgeseg.training.recipe import (
     DataConfig,
@@ -31,10 +32,11 @@ from edgeseg.training.recipe import (
     Recipe,
     ScheduleConfig,
     ValidationConfig,
+    with_schedule,
 )
 from edgeseg.training.start import choose_device
 from edgeseg.training.state import load_state
-from edgeseg.training.trainer import Trainer, with_schedule
+from edgeseg.training.trainer import Trainer
 from edgeseg.types import Frame, Labels
 
 DRIVE = "seed=3&frames=6&size=64x96"
@@ -84,7 +86,9 @@ def trainer(recipe: Recipe, data: Path, output: Path, lines: list[str] | None = 
 
 
 def train(recipe: Recipe, data: Path, output: Path, lines: list[str] | None = None) -> Path:
-    return trainer(recipe, data, output, lines).run()
+    path = trainer(recipe, data, output, lines).run()
+    assert path is not None
+    return path
 
 
 def test_a_run_of_a_real_network_learns_and_writes_everything(tmp_path: Path) -> None:
@@ -202,17 +206,17 @@ def test_stopped_after_an_epoch_and_resumed_is_as_if_never_stopped(straight: Pat
 def test_killed_in_the_middle_of_an_epoch_and_resumed_with_other_workers(
     straight: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, steps = Trainer._step, 0
+    learn, steps = Learner.learn, 0
 
-    def dying_step(self: Trainer, frames: torch.Tensor, labels: torch.Tensor) -> float:
+    def dying(self: Learner, frames: torch.Tensor, labels: torch.Tensor, rate_factor: float) -> float:
         nonlocal steps
         steps += 1
         if steps == 4 + 3:
             raise Stopped
-        return step(self, frames, labels)
+        return learn(self, frames, labels, rate_factor)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", dying_step)
+        patch.setattr(Learner, "learn", dying)
         with pytest.raises(Stopped):
             train(RECIPE, data, tmp_path)
     assert len(history_of(tmp_path)) == 1
@@ -287,7 +291,7 @@ def test_a_state_is_no_checkpoint(straight: Path) -> None:
 
 
 def test_a_loss_that_explodes_ends_the_run_in_plain_words(data: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, optimiser=OptimiserConfig(1e30), schedule=ScheduleConfig(2, 2, 0, workers=0))
+    recipe = replace(with_schedule(RECIPE, warmup_iterations=0), optimiser=OptimiserConfig(1e30))
     with pytest.raises(ConfigError, match=r"the loss became (nan|inf) in epoch \d\. Lower learning_rate"):
         train(recipe, data, tmp_path)
 
@@ -332,8 +336,11 @@ def test_start_weights_of_another_class_count_say_what_was_dropped(data: Path, t
     start_weights(tmp_path / "camvid.safetensors", CAMVID)
     lines: list[str] = []
     path = train(starting_from(tmp_path / "camvid.safetensors"), data, tmp_path / "run", lines)
-    assert lines[0].startswith("camvid.safetensors: 6 tensors taken; 5 mismatched (")
-    assert "classifier.weight 11×8×1×1 instead of 3×8×1×1" in lines[0]
+    assert lines[0] == (
+        "camvid.safetensors: 6 tensors taken; "
+        "dropped: classifier 11×8×1×1, upsample 11×11×4×4, aux_classifier 11×8×1×1; "
+        "new, as initialised: classifier 3×8×1×1, upsample 3×3×4×4, aux_classifier 3×8×1×1"
+    )
     told = load_checkpoint(path).lineage["start_weights"]
     assert (told["file"], told["taken"], len(told["sha256"])) == ("camvid.safetensors", 6, 64)
 
@@ -345,7 +352,7 @@ def test_start_weights_may_be_a_whole_network_or_a_backbone(data: Path, tmp_path
     torch.save(start if whole else backbone | {"fc.weight": torch.zeros(2)}, tmp_path / "start.pth")
     lines: list[str] = []
     trainer(starting_from(tmp_path / "start.pth"), data, tmp_path / "run", lines)
-    expected = f"{len(start)} tensors taken" if whole else "6 tensors taken; 1 unexpected (fc.weight)"
+    expected = f"{len(start)} tensors taken" if whole else "6 tensors taken; dropped: fc 2"
     assert lines[0] == f"start.pth: {expected}"
 
 
@@ -376,7 +383,7 @@ def test_a_place_that_cannot_be_written_to_is_told_before_training(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.delattr(Trainer, "_train_epoch")
+    monkeypatch.delattr(Learner, "learn")
     with pytest.raises(OutputError, match="cannot be written"):
         train(RECIPE, data, tmp_path / "file" / "run")
 

@@ -114,7 +114,7 @@ def test_every_value_arrives_with_its_type(tmp_path: Path) -> None:
         ("loss.auxiliary = -1", "loss.auxiliary=-1.0: expected at least 0."),
         (
             'model.network = "deeplabv3_mobilenet_v2"\nschedule.batch_size = 1',
-            "schedule.batch_size=1: DeepLabv3 normalises",
+            "schedule.batch_size=1, accumulate=1: DeepLabv3 normalises",
         ),
         (
             'validation = {format = "camvid", root = "x", split = "val", every = 0}',
