@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,26 @@ def test_all_leaves_out_what_the_classes_do_not_allow(
     report = evaluated(tmp_path, bundle, "--data", data, "--split", "all", "--metrics", "all")
     assert set(report["metrics"]) == {"boundary", "trimap", "flicker"}
     assert "note: free-space was left out: no class is called road" in capsys.readouterr().out
+
+
+def test_a_dataset_in_the_models_classes(tmp_path: Path, street: tuple[Path, Path]) -> None:
+    """Road, car and person for a model with other ids that takes a car for the rest: its road is green, a car blue."""
+    _, data = street
+    shutil.copytree(data, tmp_path / "data")
+    names = LabelMap(("rest", "road", "person"), LABELS.palette)
+    model = tiny_bundle(tmp_path / "road.edgeseg", label_map=names).path
+    (tmp_path / "mapping.toml").write_text(
+        'default = "rest"\n[target]\nnames = ["rest", "road", "person"]\n[classes]\nroad = "road"\nperson = "person"\n'
+    )
+    for index in range(2):
+        frame = np.full((24, 32, 3), (0, 200, 0), np.uint8)
+        frame[4:12, 4:12] = (200, 0, 0)
+        save_frame(tmp_path / "data/images" / f"{index}.png", frame)
+    options = ("--mapping", tmp_path / "mapping.toml", "--metrics", "kitti-road")
+    report = evaluated(tmp_path, model, "--data", tmp_path / "data", "--split", "all", *options)
+    car, person, road = 64, 96, 22 * 32 - 64 - 96
+    assert report["matrix"] == [[2 * car, 0, 0], [0, 2 * road, 0], [0, 2 * person, 0]]
+    assert report["metrics"]["kitti-road"]["labels"]["false_positive_rate"] == pytest.approx(person / (car + person))
 
 
 def test_a_clip_without_truth(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
