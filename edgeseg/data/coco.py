@@ -27,6 +27,7 @@ from edgeseg.data.coco_json import (
     CocoJson,
     find_json,
     image_folder,
+    image_key,
     is_coco_json,
     json_splits,
     read_coco_json,
@@ -67,7 +68,7 @@ class CocoInstances:
         category, crowd, area, image_of, bare = [], [], [], [], []
 
         def visit(annotation: dict[str, Any]) -> None:
-            image_of.append(annotation["image_id"])
+            image_of.append(image_key(annotation))
             category.append(int(annotation["category_id"]))
             crowd.append(bool(annotation.get("iscrowd", 0)))
             area.append(float(annotation.get("area", 0)))

@@ -108,7 +108,18 @@ def _image(value: dict[str, Any]) -> CocoImage:
     height, width = value["height"], value["width"]
     if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
         raise ValueError(f"width {width!r} and height {height!r}, where pixels are expected")
-    return CocoImage(str(value["file_name"]).replace("\\", "/"), height, width)
+    file_name = str(value["file_name"]).replace("\\", "/")
+    if not PurePosixPath(file_name).name or "\0" in file_name:
+        raise ValueError(f"file_name {file_name!r}, which names no file")
+    return CocoImage(file_name, height, width)
+
+
+def image_key(annotation: dict[str, Any]) -> int | str:
+    """The `image_id` of an annotation, for a `visit`."""
+    key = annotation["image_id"]
+    if not isinstance(key, (int, str)):
+        raise ValueError(f"image_id {key!r} is neither a number nor a text")
+    return key
 
 
 def _elements(path: Path) -> Iterator[tuple[str, int, Any, tuple[int, int]]]:

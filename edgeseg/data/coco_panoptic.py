@@ -19,6 +19,7 @@ from edgeseg.data.base import Sample
 from edgeseg.data.coco_json import (
     find_json,
     image_folder,
+    image_key,
     is_coco_json,
     json_splits,
     read_coco_json,
@@ -49,12 +50,12 @@ class CocoPanoptic:
 
     def __init__(self, name: str, path: Path, split: str) -> None:
         self._name = name
-        annotated: list[tuple[Any, str]] = []
+        annotated: list[tuple[int | str, str]] = []
 
         def visit(annotation: dict[str, Any]) -> None:
             if not isinstance(annotation["segments_info"], list):
                 raise ValueError("segments_info is no list")
-            annotated.append((annotation["image_id"], str(annotation["file_name"])))
+            annotated.append((image_key(annotation), str(annotation["file_name"])))
 
         self._file = read_coco_json(path, visit)
         if not annotated:
@@ -67,7 +68,7 @@ class CocoPanoptic:
         self._class_of = {key: number for number, key in enumerate(self._file.categories)}
         self._pairs = self._find_pairs(path, split, annotated)
 
-    def _find_pairs(self, path: Path, split: str, annotated: list[tuple[Any, str]]) -> list[Pair]:
+    def _find_pairs(self, path: Path, split: str, annotated: list[tuple[int | str, str]]) -> list[Pair]:
         unknown = next((key for key, _ in annotated if key not in self._file.images), None)
         if unknown is not None:
             raise DataError(f"{path}: annotates image {unknown!r}, which it does not list. Correct the file.")
@@ -119,9 +120,9 @@ class CocoPanoptic:
         ids = red | green << 8 | blue << 16
         try:
             known = {0: self._label_map.void} | {int(s["id"]): self._class_of[s["category_id"]] for s in segments}
-        except (KeyError, TypeError, ValueError) as error:
+            keys = np.array(sorted(known), np.int64)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{self._file.path}: segments of {pair.mask.name} cannot be used ({error!r}).") from error
-        keys = np.array(sorted(known), np.int64)
         place = np.minimum(np.searchsorted(keys, ids), len(keys) - 1)
         bad = keys[place] != ids
         if bad.any():

@@ -276,6 +276,8 @@ class TestFaultsAtBirth:
             (lambda v: v["categories"][1].update(name="person"), "class names must be unique; found twice: person"),
             (lambda v: v["annotations"].append("no"), "entry 2 of annotations cannot be used"),
             (change(category_id=2), "annotation entry 1 belongs to category 2, which the file does not list"),
+            (change(image_id=[10]), r"entry 1 of annotations .*image_id \[10\] is neither a number nor a text"),
+            (lambda v: v["images"][1].update(file_name="/"), "entry 2 of images .*file_name '/', which names no file"),
             (change(image_id=99), "annotation entry 1 belongs to image 99"),
             (change(segmentation=[]), r"1 of 1 annotations have no outline \(the first has id 1\); a box is no mask"),
             (change(segmentation=None), "1 of 1 annotations have no outline"),

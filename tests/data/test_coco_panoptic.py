@@ -74,6 +74,7 @@ class TestPanoptic:
             (lambda v: v["annotations"][0].pop("segments_info"), "entry 1 of annotations .*no 'segments_info'"),
             (lambda v: v["annotations"][0].update(segments_info={}), "segments_info is no list"),
             (lambda v: v["annotations"][1].update(image_id=5), "annotates image 5, which it does not list"),
+            (lambda v: v["annotations"][0].update(image_id=None), "image_id None is neither a number nor a text"),
             (lambda v: v["annotations"][1].update(image_id=10), r"annotates 000000\.png twice"),
             (lambda v: v["annotations"][1].update(file_name="x.png"), r"x\.png: this PNG of coco-panoptic val2017 is"),
             (lambda v: v["annotations"].clear(), "annotates no image"),
@@ -98,11 +99,22 @@ class TestPanoptic:
         with pytest.raises(DataError, match=r"segment 513 at x=7, y=3 \(1 pixels unknown\).*do not belong together"):
             dataset[1]
 
-    def test_a_segment_of_an_unknown_category(self, tmp_path: Path) -> None:
-        tiny.panoptic(tmp_path, [{5: 2}])
-        dataset = open_coco_panoptic(tmp_path, "val2017")
-        with pytest.raises(DataError, match=r"segments of 000000\.png cannot be used \(KeyError\(2\)\)"):
-            dataset[0]
+    @pytest.mark.parametrize(
+        ("segment", "problem"),
+        [
+            ({"id": 5, "category_id": 2}, r"KeyError\(2\)"),
+            ({"id": 10**30, "category_id": 1}, "OverflowError"),
+            (5, "Type"),
+        ],
+    )
+    def test_a_segment_of_no_known_category_or_number(self, tmp_path: Path, segment: object, problem: str) -> None:
+        tiny.panoptic(tmp_path, SEGMENTS)
+        path = tmp_path / "annotations/panoptic_val2017.json"
+        value = json.loads(path.read_text())
+        value["annotations"][0]["segments_info"].append(segment)
+        path.write_text(json.dumps(value))
+        with pytest.raises(DataError, match=rf"segments of 000000\.png cannot be used \({problem}"):
+            open_coco_panoptic(tmp_path, "val2017")[0]
 
     def test_a_grey_png_and_an_image_of_another_size(self, tmp_path: Path) -> None:
         tiny.panoptic(tmp_path, SEGMENTS)
