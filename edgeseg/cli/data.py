@@ -48,12 +48,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _inspect(args: argparse.Namespace) -> int:
+    import numpy as np
+
     from edgeseg.data.base import Sample
     from edgeseg.data.inspect import inspect_dataset
     from edgeseg.data.sheet import Row, class_panel, save_sheet
     from edgeseg.labels import LabelMap
 
     rows: list[Row] = []
+    drawn: set[int] = set()
 
     def on_sample(split: str, position: int, count: int, sample: Sample, label_map: LabelMap) -> None:
         _show_progress(position + 1, count, split)
@@ -62,6 +65,7 @@ def _inspect(args: argparse.Namespace) -> int:
             height, width = sample.labels.shape
             caption = f"{split}   {sample.name}   {width} x {height}"
             rows.append(Row((sample.image_bgr, class_panel(sample.labels, label_map)), caption))
+            drawn.update(np.unique(sample.labels).tolist())
 
     report = inspect_dataset(
         args.data, format_of(args), split=args.split, mapping=args.mapping, limit=args.limit, on_sample=on_sample
@@ -69,7 +73,11 @@ def _inspect(args: argparse.Namespace) -> int:
     print(format_inspection(report))
     write_report(args, report.to_dict())
     if args.contact_sheet is not None and report.label_map is not None:
-        save_sheet(args.contact_sheet, rows, ("image", "labels"), f"{report.format}: {args.data}", report.label_map)
+        title = f"{report.format}: {args.data}"
+        many = len(report.label_map) > _CLASSES_SHOWN
+        save_sheet(
+            args.contact_sheet, rows, ("image", "labels"), title, report.label_map, classes=drawn if many else None
+        )
         print(f"contact sheet: {args.contact_sheet}")
     return 1 if report.errors else 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +45,17 @@ def draw_sheet(
     title: str,
     label_map: LabelMap,
     *,
+    classes: Collection[int] | None = None,
     extra: Sequence[tuple[str, Rgb]] = (),
     panel_width: int = _PANEL_WIDTH,
 ) -> Frame:
-    """BGR picture with a heading for each column, the rows, and a legend of classes, void and `extra`."""
+    """BGR picture with a heading for each column, the rows, and a legend of classes, void and `extra`.
+
+    `classes` are the ids that the legend shows; all of them by default.
+    """
     width = len(columns) * (panel_width + _GAP) + _GAP
-    entries = [*zip(label_map.names, label_map.palette, strict=True), ("void", VOID_RGB), *extra]
+    shown = range(len(label_map)) if classes is None else sorted(index for index in classes if index < len(label_map))
+    entries = [*((label_map.names[index], label_map.palette[index]) for index in shown), ("void", VOID_RGB), *extra]
     heading, legend = _heading(title, columns, width, panel_width), _legend(entries, width)
     return np.vstack([heading, *[_drawn(row, width, panel_width) for row in rows], legend])
 
@@ -62,10 +67,11 @@ def save_sheet(
     title: str,
     label_map: LabelMap,
     *,
+    classes: Collection[int] | None = None,
     extra: Sequence[tuple[str, Rgb]] = (),
 ) -> None:
     """Write `draw_sheet` as PNG, atomically."""
-    save_picture(path, draw_sheet(rows, columns, title, label_map, extra=extra))
+    save_picture(path, draw_sheet(rows, columns, title, label_map, classes=classes, extra=extra))
 
 
 def save_picture(path: Path, picture_bgr: Frame) -> None:
