@@ -30,7 +30,7 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def start_from(path: Path, network: nn.Module, say: Callable[[str], None]) -> dict[str, Any]:
-    """Load start weights and say what fitted; returns what the checkpoint will tell of them. Raises `CheckpointError`."""
+    """Load start weights and say what fitted; returns what the checkpoint tells of them. Raises `CheckpointError`."""
     report = load_start_weights(network, path)
     say(f"{path.name}: {report}")
     return {"file": path.name, "sha256": sha256_file(path), "taken": len(report.taken)}
