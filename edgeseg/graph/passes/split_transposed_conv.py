@@ -1,0 +1,184 @@
+"""Transposed convolution → convolution and DepthToSpace, which is exact, and which every backend runs and quantises.
+
+Along one axis, with stride s, kernel k, the output before padding is cut off is y[t] = Σ_i x[i]·w[t − s·i]. Write
+t = s·b + r with the phase r < s: y[s·b + r] = Σ_j x[b − j]·w[r + s·j]. So each of the s phases is an ordinary
+convolution over T = ⌈k/s⌉ inputs, and the phases of one block b lie side by side in the output: DepthToSpace with
+block size s (Shi et al. 2016, section 3.2, says the same from the other side). What padding p cuts off the front, and
+what it leaves or output padding adds at the end, becomes padding of the convolution for whole blocks and a Slice for
+the rest. A dilated kernel is one with zeros in between.
+
+The convolution has no tap that is always zero but those that round k up to a multiple of s, so it costs the same
+multiply-adds; it fuses with what follows, quantises per channel, and has no output_shape to misread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+_TO_THE_END = np.iinfo(np.int64).max
+"""`ends` of an ONNX Slice that cuts nothing off."""
+
+
+def split_transposed_conv(model: ModelProto) -> int:
+    """Rewrite every transposed convolution for which it is exact; returns how many. Outputs keep their names.
+
+    Left alone are those with other strides down than across, weights that are no constants, `auto_pad`,
+    `output_shape`, and padding that cuts off whole inputs.
+    """
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    rewritten = 0
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        case = _read(node, weights) if node.op_type == "ConvTranspose" else None
+        if case is None:
+            nodes.append(node)
+            continue
+        replacement, constants = _rewrite(node, case, weights)
+        nodes.extend(replacement)
+        graph.initializer.extend(constants)
+        rewritten += 1
+    if rewritten:
+        # Copies, because deleting the nodes below would empty those that stay.
+        kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        del graph.node[:]
+        graph.node.extend(kept)
+        read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+        for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
+            graph.initializer.remove(tensor)
+    return rewritten
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """One axis of a transposed convolution, in whole blocks of `stride` output pixels."""
+
+    taps: int
+    pads: tuple[int, int]
+    """Of the convolution, in input pixels, before and after."""
+    crop: tuple[int, int]
+    """Output pixels to cut off after DepthToSpace, before and after."""
+
+    @staticmethod
+    def of(kernel: int, stride: int, pads: tuple[int, int], output_padding: int) -> _Axis:
+        """`kernel` is the dilated one."""
+        taps = -(-kernel // stride)
+        skipped = pads[0] // stride
+        # The output ends s·(n − 1) + k − p + o pixels after the first input's first; that many whole blocks reach it.
+        beyond = kernel - stride - pads[1] + output_padding
+        blocks = -(-beyond // stride)
+        return _Axis(taps, (taps - 1 - skipped, blocks), (pads[0] % stride, blocks * stride - beyond))
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    weight: NDArray[Any]
+    """(C_in, C_out / groups, k, k), dilation written out."""
+    groups: int
+    stride: int
+    down: _Axis
+    across: _Axis
+
+
+def _read(node: NodeProto, weights: dict[str, TensorProto]) -> _Case | None:
+    """What `node` does, or None where the rewrite does not hold."""
+    attributes: dict[str, Any] = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+    if any(name not in weights for name in node.input[1:]) or "output_shape" in attributes:
+        return None
+    if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
+        return None
+    weight = _dilated(numpy_helper.to_array(weights[node.input[1]]), attributes.get("dilations", (1, 1)))
+    strides = tuple(attributes.get("strides", (1, 1)))
+    if weight.ndim != 4 or strides[0] != strides[1]:
+        return None
+    pads, extra = attributes.get("pads", (0, 0, 0, 0)), attributes.get("output_padding", (0, 0))
+    down, across = (
+        _Axis.of(weight.shape[2 + axis], strides[0], (pads[axis], pads[2 + axis]), extra[axis]) for axis in (0, 1)
+    )
+    if min(*down.pads, *across.pads) < 0:
+        return None
+    return _Case(weight, int(attributes.get("group", 1)), strides[0], down, across)
+
+
+def _dilated(weight: NDArray[Any], dilations: Sequence[int]) -> NDArray[Any]:
+    if weight.ndim != 4 or tuple(dilations) == (1, 1):
+        return weight
+    height, width = ((size - 1) * step + 1 for size, step in zip(weight.shape[2:], dilations, strict=True))
+    spread = np.zeros((*weight.shape[:2], height, width), weight.dtype)
+    spread[:, :, :: dilations[0], :: dilations[1]] = weight
+    return spread
+
+
+def _rewrite(
+    node: NodeProto, case: _Case, weights: dict[str, TensorProto]
+) -> tuple[list[NodeProto], list[TensorProto]]:
+    """The nodes that stand for `node`, the last one writing its output, and their constants."""
+    output, stride = node.output[0], case.stride
+    label = node.name or output
+    phases = stride * stride
+    constants = [numpy_helper.from_array(_phase_weights(case), f"{node.input[1]}.phases")]
+    inputs = [node.input[0], constants[0].name]
+    if len(node.input) > 2:
+        bias = np.repeat(numpy_helper.to_array(weights[node.input[2]]), phases)
+        constants.append(numpy_helper.from_array(bias, f"{node.input[2]}.phases"))
+        inputs.append(constants[1].name)
+    (top, bottom), (left, right) = case.down.crop, case.across.crop
+    cropped = any((top, bottom, left, right))
+    steps = ["conv", *(["shuffle"] if stride > 1 else []), *(["crop"] if cropped else [])]
+    names = [f"{output}.{step}" for step in steps[:-1]] + [output]
+    down, across = case.down, case.across
+    nodes = [
+        helper.make_node(
+            "Conv",
+            inputs,
+            [names[0]],
+            name=f"{label}.conv",
+            kernel_shape=[down.taps, across.taps],
+            pads=[down.pads[0], across.pads[0], down.pads[1], across.pads[1]],
+            group=case.groups,
+        )
+    ]
+    if stride > 1:
+        name = names[len(nodes)]
+        # CRD: the phases of a channel are neighbours, so groups stay whole.
+        nodes.append(
+            helper.make_node(
+                "DepthToSpace",
+                [names[0]],
+                [name],
+                name=f"{label}.shuffle",
+                blocksize=stride,
+                mode="CRD",
+            )
+        )
+    if cropped:
+        ends = [-after if after else _TO_THE_END for after in (bottom, right)]
+        bounds = {"starts": [top, left], "ends": ends, "axes": [2, 3]}
+        for kind, values in bounds.items():
+            constants.append(numpy_helper.from_array(np.array(values, np.int64), f"{output}.crop.{kind}"))
+        edges = [tensor.name for tensor in constants[-3:]]
+        nodes.append(helper.make_node("Slice", [nodes[-1].output[0], *edges], [output], name=f"{label}.crop"))
+    return nodes, constants
+
+
+def _phase_weights(case: _Case) -> NDArray[Any]:
+    """(C_out·s·s, C_in / groups, T, T): output channel o·s² + r·s + q is phase (r, q) of channel o.
+
+    Tap m of the convolution reads x[b − (T − 1) + m], that is j = T − 1 − m, so its weight is w[r + s·(T − 1 − m)].
+    """
+    stride, groups = case.stride, case.groups
+    inside, per_group, height, width = case.weight.shape
+    rows, columns = case.down.taps, case.across.taps
+    whole = np.zeros((inside, per_group, rows * stride, columns * stride), case.weight.dtype)
+    whole[:, :, :height, :width] = case.weight
+    split = whole.reshape(groups, inside // groups, per_group, rows, stride, columns, stride)
+    flipped = split[:, :, :, ::-1, :, ::-1, :]
+    # (g, in, out, m_y, r, m_x, q) → (g, out, r, q, in, m_y, m_x)
+    ordered = flipped.transpose(0, 2, 4, 6, 1, 3, 5)
+    return np.ascontiguousarray(ordered.reshape(groups * per_group * stride * stride, inside // groups, rows, columns))
