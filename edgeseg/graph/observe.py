@@ -57,10 +57,11 @@ class Observer:
             ) from error
         self._names = list(names)
 
-    def __call__(self, frame_bgr: Frame) -> Tensors:
-        """uint8 (H, W, 3) BGR → the named tensors."""
-        values = self._session.run(self._names, {FRAME: np.ascontiguousarray(frame_bgr)[np.newaxis]})
-        return dict(zip(self._names, values, strict=True))
+    def __call__(self, frame_bgr: Frame, names: Sequence[str] | None = None) -> Tensors:
+        """uint8 (H, W, 3) BGR → the named tensors; `names` takes only some of them, so that the others are not kept."""
+        wanted = self._names if names is None else list(names)
+        values = self._session.run(wanted, {FRAME: np.ascontiguousarray(frame_bgr)[np.newaxis]})
+        return dict(zip(wanted, values, strict=True))
 
 
 def inner_floats(model: ModelProto) -> list[str]:
