@@ -15,6 +15,21 @@ Labels: TypeAlias = NDArray[np.uint8]
 """A label map: uint8 (H, W), one class id per pixel."""
 
 
+PRECISIONS = ("fp32", "fp16", "int8-cpu", "int8-trt")
+"""Of a bundle's graphs. INT8 is two: with unsigned activations, which ONNX Runtime's fused kernels on a CPU need, and
+with signed ones, which TensorRT needs."""
+
+ASKED_PRECISIONS = ("fp32", "fp16", "int8", *PRECISIONS[2:])
+"""What may be asked for: `int8` is the one for the runtime at hand."""
+
+
+def graph_precision(asked: str, backend: str) -> str:
+    """Which graph a runtime takes: `int8` is `int8-trt` for tensorrt and `int8-cpu` for any other."""
+    if asked != "int8":
+        return asked
+    return "int8-trt" if backend == "tensorrt" else "int8-cpu"
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """Name, dtype and shape of a graph's input or output; `None` stands for a size fixed only when the graph runs."""

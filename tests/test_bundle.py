@@ -381,6 +381,21 @@ class TestWriter:
         # 20,000 pixels: 0.01 % and 0.1 %
         assert bundle.golden()[0].may_differ == {"fp32": 2, "fp16": 20}
 
+    def test_int8_may_add_pixels_to_those_that_it_labelled_otherwise_where_it_was_made(self, tmp_path: Path) -> None:
+        frame = np.zeros((100, 200, 3), np.uint8)
+        with tiny_writer(tmp_path / "a.edgeseg") as writer:
+            for precision in ("fp32", "int8-cpu", "int8-trt"):
+                writer.add_graph(precision, tiny_graph(), opset=20)
+            writer.add_golden("grey", frame, frame[..., 0], differing={"int8-cpu": 300})
+            bundle = writer.finish(lineage={}, int8={"budget": {"max_miou_drop": 0.3}})
+        assert bundle.golden()[0].may_differ == {"fp32": 2, "int8-cpu": 300 + 100, "int8-trt": 200}
+        assert bundle.manifest.int8 == {"budget": {"max_miou_drop": 0.3}}
+
+    def test_without_int8_the_manifest_does_not_speak_of_it(self, tmp_path: Path) -> None:
+        bundle = tiny_bundle(tmp_path / "a.edgeseg")
+        assert "int8" not in read_manifest(bundle.path)
+        assert bundle.manifest.int8 is None
+
     def test_time_is_utc(self, tmp_path: Path) -> None:
         noon_in_tokyo = datetime(2026, 5, 1, 12, tzinfo=timezone(timedelta(hours=9)))
         with BundleWriter(

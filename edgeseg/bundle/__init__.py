@@ -2,6 +2,7 @@
 
     manifest.json                     what is in it and where it comes from: edgeseg.bundle.manifest
     model.fp32.onnx, model.fp16.onnx  single files; frame uint8 (1, H, W, 3) BGR → labels uint8 (1, H, W)
+    model.int8-cpu.onnx               the same in INT8 for ONNX Runtime on a CPU, and for TensorRT: model.int8-trt.onnx
     golden/NAME.png, NAME.labels.png  frames, and the labels that the trained network gives them
     engines/                          made on the device, with sidecars of their own; not in the manifest
 

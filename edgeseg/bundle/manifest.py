@@ -104,7 +104,11 @@ class GoldenEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The manifest as data. `lineage`, `accuracy`, `parity` and `latency` are records for people and reports."""
+    """The manifest as data. `lineage`, `accuracy`, `parity`, `latency` and `int8` are records for people and reports.
+
+    `int8` is in the file only where the bundle has an INT8 graph: what it was calibrated on, what it costs, and which
+    layers stayed in float and why.
+    """
 
     name: str
     created: str
@@ -122,6 +126,7 @@ class Manifest:
     accuracy: Mapping[str, Any] | None = None
     parity: Mapping[str, Any] | None = None
     latency: Mapping[str, Any] | None = None
+    int8: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for path, digest in self.files.items():
@@ -156,6 +161,7 @@ class Manifest:
             "accuracy": self.accuracy,
             "parity": self.parity,
             "latency": self.latency,
+            **({} if self.int8 is None else {"int8": self.int8}),
             "files": self.files,
         }
         try:
@@ -198,6 +204,7 @@ class Manifest:
             accuracy=top.take_or_none("accuracy", dict),
             parity=top.take_or_none("parity", dict),
             latency=top.take_or_none("latency", dict),
+            int8=top.take("int8", dict) if "int8" in value else None,
             files=typed_items(top.take("files", dict), str, "files"),
         )
         top.done()

@@ -23,9 +23,12 @@ from edgeseg.files import fsync_folder, write_bytes
 from edgeseg.labels import LabelMap
 from edgeseg.types import Frame, Labels
 
-MAY_DIFFER_PPM = {"fp32": 100, "fp16": 1000}
+MAY_DIFFER_PPM = {"fp32": 100, "fp16": 1000, "int8-cpu": 5000, "int8-trt": 10_000}
 """Precision → pixels in a million that a replay of a golden frame may label otherwise than the trained network did,
-because processors round differently: agreement of at least 99.99 % and 99.9 %."""
+because processors round differently: agreement of at least 99.99 % in FP32 and 99.9 % in FP16.
+
+INT8 labels some pixels otherwise by its nature, as many as `add_golden` is told; for it these are the pixels that a
+device may add. For TensorRT more, because the graph was counted in another runtime."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
@@ -62,7 +65,7 @@ class BundleWriter:
         self._contract = Contract.of(camera_hw, network_hw, mean, std)
         self._clock = clock
         self._graphs: dict[str, GraphEntry] = {}
-        self._golden_pixels: dict[str, int] = {}
+        self._golden_may_differ: dict[str, dict[str, int]] = {}
         self._files: dict[str, str] = {}
         self._folder: Path | None = None
 
@@ -89,16 +92,25 @@ class BundleWriter:
         self._write(file, model)
         self._graphs[precision] = GraphEntry(file, opset, len(model), params)
 
-    def add_golden(self, name: str, frame_bgr: Frame, labels: Labels) -> None:
-        """Add a frame, uint8 (H, W, 3) BGR, with the labels, uint8 (H, W), that the trained network gives it."""
-        if not _NAME.fullmatch(name) or name in self._golden_pixels:
+    def add_golden(
+        self, name: str, frame_bgr: Frame, labels: Labels, *, differing: Mapping[str, int] | None = None
+    ) -> None:
+        """Add a frame, uint8 (H, W, 3) BGR, with the labels, uint8 (H, W), that the trained network gives it.
+
+        `differing`: precision → pixels that its graph labels otherwise already here, where it was made.
+        """
+        if not _NAME.fullmatch(name) or name in self._golden_may_differ:
             raise ConfigError(f"golden frame {name!r}: the name must be unique, of letters, digits, - and _.")
         problem = golden_problem(frame_bgr, labels, self._contract, self._label_map)
         if problem:
             raise ConfigError(f"golden frame {name}: {problem}.")
         self._write(f"golden/{name}.png", cv2.imencode(".png", frame_bgr)[1].tobytes())
         self._write(f"golden/{name}.labels.png", cv2.imencode(".png", labels)[1].tobytes())
-        self._golden_pixels[name] = labels.size
+        here = differing or {}
+        self._golden_may_differ[name] = {
+            precision: here.get(precision, 0) + labels.size * ppm // 1_000_000
+            for precision, ppm in MAY_DIFFER_PPM.items()
+        }
 
     def finish(
         self,
@@ -107,6 +119,7 @@ class BundleWriter:
         accuracy: Mapping[str, Any] | None = None,
         parity: Mapping[str, Any] | None = None,
         latency: Mapping[str, Any] | None = None,
+        int8: Mapping[str, Any] | None = None,
     ) -> Bundle:
         """Write the manifest, swap the bundle into place and open it again from there, hashes and all."""
         manifest = Manifest(
@@ -116,12 +129,13 @@ class BundleWriter:
             label_map=self._label_map,
             contract=self._contract,
             graphs=self._graphs,
-            golden=tuple(self._golden_entry(name, pixels) for name, pixels in self._golden_pixels.items()),
+            golden=tuple(self._golden_entry(name) for name in self._golden_may_differ),
             files=self._files,
             lineage=lineage,
             accuracy=accuracy,
             parity=parity,
             latency=latency,
+            int8=int8,
         )
         sealed = manifest.to_bytes()
         folder = self._building()
@@ -133,8 +147,8 @@ class BundleWriter:
         self._folder = None
         return Bundle.open(self.path)
 
-    def _golden_entry(self, name: str, pixels: int) -> GoldenEntry:
-        may_differ = {precision: pixels * MAY_DIFFER_PPM[precision] // 1_000_000 for precision in self._graphs}
+    def _golden_entry(self, name: str) -> GoldenEntry:
+        may_differ = {precision: self._golden_may_differ[name][precision] for precision in self._graphs}
         return GoldenEntry(name, f"golden/{name}.png", f"golden/{name}.labels.png", may_differ)
 
     def _write(self, relative: str, data: bytes) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     from edgeseg.metrics.registry import ALL, METRICS
+    from edgeseg.types import ASKED_PRECISIONS
 
     parser.add_argument(
         "model", nargs="?", type=Path, metavar="BUNDLE|CHECKPOINT", help="what to measure; default: the default model"
@@ -31,7 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--data", metavar="DIR", help="dataset folder, or a synthetic drive's settings")
     what.add_argument("--video", metavar="SOURCE", help="a clip without truth: measures how much its labels flicker")
     add_dataset_options(parser, split="test")
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16"), help="the bundle's graph to run")
+    parser.add_argument(
+        "--precision", default="fp32", choices=ASKED_PRECISIONS, help="the bundle's graph to run (default: %(default)s)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the runtime; default: its own choice")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N frames")
     parser.add_argument(
@@ -107,9 +110,9 @@ def _run_dataset(args: argparse.Namespace) -> int:
             progress=_show_progress if sys.stderr.isatty() else None,
             on_sample=gallery.add if args.contact_sheet else None,
         )
-        resized = segmenter.host_resize
+        resized, precision = segmenter.host_resize, segmenter.precision
 
-    title = f"{_model_name(args)} ({args.precision}{_looks(args)}) on {dataset.name}, {result.frames} frames"
+    title = f"{_model_name(args)} ({precision}{_looks(args)}) on {dataset.name}, {result.frames} frames"
     more = {name: metric.result() for name, metric in opened.metrics.items()}
     print(title, format_result(result), *(format_metric(found.table()) for found in more.values()), sep="\n\n")
     for name, reason in opened.left_out.items():
@@ -120,7 +123,7 @@ def _run_dataset(args: argparse.Namespace) -> int:
         args,
         {
             "model": _model_name(args) if args.model is None else str(args.model),
-            "graph_precision": args.precision,
+            "graph_precision": precision,
             **looks,
             "dataset": dataset.name,
             **result.to_dict(),
@@ -160,14 +163,14 @@ def _run_video(args: argparse.Namespace) -> int:
         result = measure_flicker(
             frames, lambda frame_bgr: segmenter(frame_bgr).labels, segmenter.label_map, limit=args.limit
         )
-        notes = source.notes
-    title = f"{_model_name(args)} ({args.precision}{_looks(args)}) on {args.video}, {result.frames} frames"
+        notes, precision = source.notes, segmenter.precision
+    title = f"{_model_name(args)} ({precision}{_looks(args)}) on {args.video}, {result.frames} frames"
     print(title, format_metric(result.table()), *notes, sep="\n\n")
     write_report(
         args,
         {
             "model": _model_name(args) if args.model is None else str(args.model),
-            "graph_precision": args.precision,
+            "graph_precision": precision,
             "video": args.video,
             "frames": result.frames,
             "metrics": {"flicker": result.to_dict()},

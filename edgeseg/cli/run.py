@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
+    from edgeseg.types import ASKED_PRECISIONS
     from edgeseg.video.overlay import MODES
     from edgeseg.video.window import KEYS
 
@@ -39,7 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--classes", metavar="A,B", help="draw these classes only, such as road,pedestrian")
     parser.add_argument("--overlay", default="blend", choices=MODES, help="how to draw (default: %(default)s)")
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16"), help="the bundle's graph to run")
+    parser.add_argument(
+        "--precision", default="fp32", choices=ASKED_PRECISIONS, help="the bundle's graph to run (default: %(default)s)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the runtime; default: its own choice")
     add_json_option(parser)
 

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
+    from edgeseg.types import ASKED_PRECISIONS
+
     parser.add_argument(
         "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder of the bundle; default: the default model's"
     )
-    parser.add_argument("--precision", help="replay this graph alone (fp32, fp16); default: all that the bundle has")
+    parser.add_argument(
+        "--precision", choices=ASKED_PRECISIONS, help="replay this graph alone; default: all that the bundle has"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the runtime; default: its own choice")
     add_json_option(parser)
 

@@ -14,7 +14,7 @@ from edgeseg.bundle import Bundle
 from edgeseg.errors import InputError
 from edgeseg.labels import LabelMap
 from edgeseg.runtime.session import Session, open_session
-from edgeseg.types import Frame, Segmentation, TensorSpec
+from edgeseg.types import Frame, Segmentation, TensorSpec, graph_precision
 
 Clock = Callable[[], float]
 """Seconds from some fixed moment, as `time.perf_counter`."""
@@ -26,6 +26,7 @@ class Segmenter:
         with Segmenter(Bundle.open("road.edgeseg")) as segmenter:
             labels = segmenter(frame_bgr).labels
 
+    `precision="int8"` is the INT8 graph for this backend; `precision` of the segmenter is then the graph's own name.
     A bundle that was exported for one camera size takes frames of others too: they are resized on the host, which costs
     time and some accuracy, and `host_resize` says so.
     """
@@ -39,8 +40,9 @@ class Segmenter:
         threads: int | None = None,
         clock: Clock = time.perf_counter,
     ) -> None:
-        session = open_session(backend, bundle, precision=precision, threads=threads)
-        self._start(session, bundle.label_map, precision, clock)
+        found = graph_precision(precision, backend)
+        session = open_session(backend, bundle, precision=found, threads=threads)
+        self._start(session, bundle.label_map, found, clock)
 
     @classmethod
     def from_session(

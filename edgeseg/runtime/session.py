@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeseg.bundle import Bundle
 from edgeseg.errors import BackendUnavailable, ConfigError, InputError
-from edgeseg.types import Frame, Labels, TensorSpec
+from edgeseg.types import Frame, Labels, TensorSpec, graph_precision
 
 SESSIONS = {
     "onnxruntime": "edgeseg.runtime.ort:OrtSession",
@@ -64,7 +64,7 @@ def check_threads(threads: int | None) -> None:
 
 
 def open_session(name: str, bundle: Bundle, *, precision: str = "fp32", threads: int | None = None) -> Session:
-    """Open a bundle's graph in the backend called `name`.
+    """Open a bundle's graph in the backend called `name`; the precision `int8` is the graph for that backend.
 
     Raises `ConfigError` for a backend that does not exist or cannot run bundles, `BackendUnavailable` for one that is
     not installed here, `BundleError` for a precision that the bundle does not have.
@@ -77,7 +77,7 @@ def open_session(name: str, bundle: Bundle, *, precision: str = "fp32", threads:
         session_type = cast(SessionType, getattr(importlib.import_module(module), attribute))
     except ImportError as error:
         raise BackendUnavailable(f"the backend {name} cannot be loaded here ({error}). Try: edgeseg doctor") from error
-    return session_type.from_bundle(bundle, precision=precision, threads=threads)
+    return session_type.from_bundle(bundle, precision=graph_precision(precision, name), threads=threads)
 
 
 def check_input(frame: Frame, spec: TensorSpec) -> None:

@@ -123,7 +123,7 @@ def verify_bundle(
     for precision in bundle.precisions if precisions is None else precisions:
         with Segmenter(bundle, precision=precision, backend=backend, threads=threads, clock=clock) as segmenter:
             segmenter(golden[0].frame_bgr)
-            checks.append(GraphCheck(precision, tuple(_check(segmenter, frame) for frame in golden)))
+            checks.append(GraphCheck(segmenter.precision, tuple(_check(segmenter, frame) for frame in golden)))
     return VerifyReport(str(bundle.path), backend, len(bundle.manifest.files), tuple(checks))
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_bundle import LABELS, brightest_channel, noise, tiny_bundle
+from tiny_bundle import LABELS, brightest_channel, darkest_channel, noise, tiny_bundle
 
 from edgeseg.errors import BundleError, ConfigError, InputError
 from edgeseg.models.checkpoint import TrainedModel, load_checkpoint, save_checkpoint
 from edgeseg.models.registry import ModelSpec, build_model
 from edgeseg.models.sealed import Preprocess, SealedNetwork
 from edgeseg.runtime import load_segmenter
+from edgeseg.types import graph_precision
 
 
 def test_a_folder_is_a_bundle_in_onnxruntime(tmp_path: Path) -> None:
@@ -25,6 +26,18 @@ def test_a_folder_is_a_bundle_in_onnxruntime(tmp_path: Path) -> None:
         np.testing.assert_array_equal(segmenter(frame).labels, frame.argmin(axis=2))
     with load_segmenter(path, backend="fake") as segmenter:
         assert segmenter.backend == "fake"
+
+
+def test_int8_is_the_graph_for_the_runtime_at_hand(tmp_path: Path) -> None:
+    operators = {"fp32": "ArgMax", "int8-cpu": "ArgMin", "int8-trt": "ArgMax"}
+    path = tiny_bundle(tmp_path / "a.edgeseg", operators=operators).path
+    frame = noise(np.random.default_rng(1))
+    with load_segmenter(path, precision="int8") as segmenter:
+        assert segmenter.precision == "int8-cpu"
+        assert np.array_equal(segmenter(frame).labels, darkest_channel(frame))
+    with load_segmenter(path, precision="int8-trt") as segmenter:
+        assert segmenter.precision == "int8-trt"
+    assert [graph_precision("int8", name) for name in ("onnxruntime", "tensorrt")] == ["int8-cpu", "int8-trt"]
 
 
 @pytest.fixture(scope="module")

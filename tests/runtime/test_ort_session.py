@@ -170,7 +170,7 @@ class TestOpenSession:
             open_session("tflite", bundle)
         with pytest.raises(ConfigError, match="threads=0"):
             open_session("onnxruntime", bundle, threads=0)
-        with pytest.raises(BundleError, match="no int8 graph"):
+        with pytest.raises(BundleError, match="no int8-cpu graph"):
             open_session("onnxruntime", bundle, precision="int8")
 
     def test_without_torch_the_torch_backend_is_unavailable(
