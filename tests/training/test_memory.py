@@ -35,7 +35,7 @@ def backward(network: nn.Module) -> tuple[torch.Tensor, dict[str, torch.Tensor],
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         outputs = network.train()(images)
         loss = sum((value.square().mean() for value in outputs.values()), start=torch.zeros(()))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     found = {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
     return loss.detach(), found | dict(network.named_buffers()), sum(kept.values())
 

@@ -27,9 +27,9 @@ from edgeseg.metrics.evaluate import evaluate
 from edgeseg.models.checkpoint import TrainedModel, load_checkpoint
 from edgeseg.models.sealed import Preprocess, SealedNetwork
 from edgeseg.training.learner import Learner
+from edgeseg.training.losses import LossConfig
 from edgeseg.training.recipe import (
     DataConfig,
-    LossConfig,
     ModelConfig,
     OptimiserConfig,
     Recipe,
