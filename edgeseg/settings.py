@@ -7,6 +7,7 @@ import math
 import sys
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,13 @@ def above_zero(**settings: float) -> None:
     for name, value in settings.items():
         if not value > 0:
             raise ConfigError(f"{name}={value}: expected a number above 0.")
+
+
+def one_of(known: Sequence[str], **settings: str) -> None:
+    """Raise `ConfigError` naming the first of `settings` that is none of `known`."""
+    for name, value in settings.items():
+        if value not in known:
+            raise ConfigError(f"{name}={value!r}: expected one of {', '.join(known)}.")
 
 
 def read_toml(path: Path, kind: str) -> dict[str, Any]:

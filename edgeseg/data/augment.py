@@ -34,6 +34,8 @@ class AugmentConfig:
     contrast: float = 0.3
     saturation: float = 0.3
     """Relative ranges, as torchvision's ColorJitter takes them."""
+    small: str = "pad"
+    """What becomes of images that are stored smaller than a crop: `pad` fills up with void, `skip` leaves them out."""
 
     def __post_init__(self) -> None:
         if min(self.crop_hw) < 32:
@@ -44,6 +46,8 @@ class AugmentConfig:
             raise ConfigError(f"flip={self.flip}: a probability lies between 0 and 1.")
         if min(self.brightness, self.contrast, self.saturation) < 0:
             raise ConfigError("brightness, contrast and saturation are relative ranges; they cannot be negative.")
+        if self.small not in ("pad", "skip"):
+            raise ConfigError(f'small={self.small!r} is unknown; choose "pad" or "skip".')
 
 
 class Rescale(v2.Transform):  # type: ignore[misc]  # torchvision has no types

@@ -57,8 +57,8 @@ def cached(
     if folder is None:
         raise ConfigError("a cache on disk needs a folder.")
     path = Path(folder) / _file_name(dataset)
+    _make_folder(path.parent)
     if (index := _read_index(path)) is None:
-        _make_folder(path.parent)
         _refuse_too_large(dataset, shutil.disk_usage(path.parent).free, f"free space of {path.parent}", "Make room")
         _write(path, dataset)
         index = _read_index(path)
@@ -136,12 +136,11 @@ class _DiskCache(_Cache):
 
 def _file_name(dataset: SegmentationDataset) -> str:
     """Name and a hash of all that decides what the samples are: the dataset's settings, its files, their state."""
+    if not files_of(dataset, 0):
+        raise ConfigError(f'{dataset.name} is drawn, not read from files; cache it in memory: cache = "memory".')
     digest = hashlib.sha256(pickle.dumps(dataset, protocol=5))
     for index in range(len(dataset)):
-        files = files_of(dataset, index)
-        if not files:
-            raise ConfigError(f'{dataset.name} is drawn, not read from files; cache it in memory: cache = "memory".')
-        for file in files:
+        for file in files_of(dataset, index):
             try:
                 status = file.stat()
             except OSError as error:

@@ -11,8 +11,6 @@ import torch
 from torch import nn
 from torchvision.models import mobilenet_v2, resnet18
 
-from edgeseg.models.upsampling import crop_to as crop_to
-
 _HEAD_LAYER = 18
 """torchvision's MobileNetV2 ends with a 1×1 convolution to 1280 channels, made for the classifier; it is left out."""
 

@@ -43,6 +43,10 @@ class Learner:
         # Whatever changes how the network computes comes after the copy.
         self._network = synchronise(network, device)
         self._frozen = freeze(self._network, recipe.model.freeze)
+        if not recipe.loss.auxiliary:
+            # A head that the loss never sees: processes would wait for its gradients.
+            for parameter in _auxiliary(self._network):
+                parameter.requires_grad_(False)
         if recipe.model.checkpoint_activations:
             checkpoint_activations(self._network)
         self._optimiser = build_optimiser(self._network, recipe.optimiser)
@@ -109,3 +113,7 @@ class Learner:
         # A process that was not there before keeps its fresh generator.
         for states in state["generators"][process_rank() :][:1]:
             restore_generators(states, self._device)
+
+
+def _auxiliary(network: nn.Module) -> list[nn.Parameter]:
+    return [parameter for name, parameter in network.named_parameters() if name.startswith("aux_classifier.")]

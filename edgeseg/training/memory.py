@@ -57,16 +57,19 @@ def _forward(block: nn.Module, forward: Any, *values: torch.Tensor) -> Any:
 
 @contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    """The second pass normalises by the batch, as the first one did, but the running statistics have it already."""
-    following = [
-        layer
-        for layer in block.modules()
-        if isinstance(layer, _BatchNorm) and layer.training and layer.track_running_stats
-    ]
-    for layer in following:
-        layer.track_running_stats = False
+    """The second pass normalises by the batch, as the first one did, but the running statistics have it already.
+
+    It writes into copies. To turn the statistics off instead would save other tensors than the first pass, which
+    `checkpoint` refuses.
+    """
+    layers = [layer for layer in block.modules() if isinstance(layer, _BatchNorm) and layer.training]
+    kept = [dict(layer.named_buffers(recurse=False)) for layer in layers]
+    for layer, buffers in zip(layers, kept, strict=True):
+        for name, value in buffers.items():
+            setattr(layer, name, value.clone())
     try:
         yield
     finally:
-        for layer in following:
-            layer.track_running_stats = True
+        for layer, buffers in zip(layers, kept, strict=True):
+            for name, value in buffers.items():
+                setattr(layer, name, value)

@@ -11,11 +11,12 @@ from typing import Any
 from edgeseg.data.augment import AugmentConfig
 from edgeseg.errors import ConfigError
 from edgeseg.models.registry import NETWORKS, ModelSpec
-from edgeseg.settings import above_zero, at_least, read_settings
+from edgeseg.settings import above_zero, at_least, one_of, read_settings
 from edgeseg.training.distillation import DistillationConfig
 from edgeseg.training.losses.config import LossConfig
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+CACHES = ("none", "memory", "disk")
 
 _SMALLEST = 32
 """Pixels: the deepest stride of the networks, below which nothing is left of an image."""
@@ -53,8 +54,13 @@ class DataConfig:
     split: str
     per_epoch: int | None = None
     """Samples taken each epoch, chosen anew; all of them by default."""
+    mapping: str | None = None
+    """Gives it other classes: a shipped mapping by name, or a .toml file relative to the data folder."""
+    cache: str = "none"
+    """Keeps decoded samples in "memory" or on "disk" (.cache in the data folder); changes speed, not results."""
 
     def __post_init__(self) -> None:
+        one_of(CACHES, cache=self.cache)
         if self.per_epoch is not None:
             at_least(1, per_epoch=self.per_epoch)
 
@@ -98,8 +104,7 @@ class ScheduleConfig:
         at_least(0, warmup_iterations=self.warmup_iterations, power=self.power, workers=self.workers)
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay={self.ema_decay}: expected 0 (off) up to, but not including, 1.")
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"precision={self.precision!r}: expected one of {', '.join(PRECISIONS)}.")
+        one_of(PRECISIONS, precision=self.precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,12 @@ class ValidationConfig:
     patience: int | None = None
     """Epochs without a better mIoU after which training ends; the best epoch's weights are the result. None: never,
     and the last epoch's are."""
+    mapping: str | None = None
+    """As for training data; the classes must come out the same."""
+    cache: str = "none"
 
     def __post_init__(self) -> None:
+        one_of(CACHES, cache=self.cache)
         at_least(1, every=self.every)
         if self.patience is not None and self.patience < self.every:
             raise ConfigError(f"patience={self.patience}: expected at least every={self.every}, or it ends untested.")

@@ -28,8 +28,10 @@ def write_result(
 ) -> None:
     """Write the checkpoint of a run; `row` is its epoch's in the history, `start_weights` what it started from."""
     settings = recipe.to_dict()
-    # How many load changes no weight, and the same weights are to be the same file.
+    # How samples are loaded changes no weight, and the same weights are to be the same file.
     del settings["schedule"]["workers"]
+    for entry in (*settings["data"], settings["validation"] or {}):
+        entry.pop("cache", None)
     lineage = {
         "recipe": settings,
         "start_weights": start_weights,

@@ -11,7 +11,7 @@ from edgeseg.types import Frame, Labels
 
 ROWS = 4
 PANEL_WIDTH = 240
-"""Pixels: four rows of camera frames stay below half a megabyte or so."""
+"""Pixels: a sheet of four camera frames takes 0.5 to 0.7 MB."""
 
 
 class EpochSheet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from edgeseg.files import atomic_path
 from edgeseg.models.foreign import read_plain
 from edgeseg.training.recipe import Recipe
 
-_INDIFFERENT = frozenset({"schedule.workers"})
+_INDIFFERENT = frozenset({"schedule.workers", "data.cache", "validation.cache"})
 """Settings that change how fast a run goes but not what comes out; they may differ when resuming."""
 
 _PROGRESS = ("epoch", "step", "loss_sum", "history")
@@ -87,7 +88,7 @@ def _changes(old: Any, new: Any, where: str = "") -> Iterator[str]:
     elif isinstance(new, tuple) and isinstance(old, list | tuple) and len(old) == len(new):
         for index, (before, now) in enumerate(zip(old, new, strict=True)):
             yield from _changes(before, now, f"{where}[{index}]")
-    elif old != new and where not in _INDIFFERENT:
+    elif old != new and re.sub(r"\[\d+\]", "", where) not in _INDIFFERENT:
         now = dataclasses.asdict(new) if dataclasses.is_dataclass(new) and not isinstance(new, type) else new
         yield f"{where} was {old}, now {now}"
 

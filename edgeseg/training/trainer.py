@@ -75,7 +75,8 @@ class Trainer:
                 f"accumulate={schedule.accumulate}. Change one of them."
             )
         torch.manual_seed(recipe.seed)
-        parts = open_parts(recipe.data, data_root)
+        least_hw = recipe.augment.crop_hw if recipe.augment.small == "skip" else None
+        parts = open_parts(recipe.data, data_root, least_hw)
         self._label_map = parts[0].dataset.label_map
         self._spec = ModelSpec(
             recipe.model.network, len(self._label_map), recipe.model.auxiliary, recipe.model.upsample

@@ -22,8 +22,8 @@ OVERLAY, LABELS = ".overlay.png", ".labels.png"
 """What takes the place of a photo's suffix: the photo with its classes tinted; class ids as grey values."""
 
 MAX_SQUEEZE = 1.3
-"""How far a photo's aspect ratio may be from the network's before it is worth a word: training crops are scaled by as
-much, but along both axes alike."""
+"""How far a photo's aspect ratio may be from the network's before it is worth a word: 3:2 in a network of 4:3 is not,
+16:9 is, and upright in landscape more than any."""
 
 
 @dataclass(frozen=True, slots=True)

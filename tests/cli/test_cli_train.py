@@ -63,6 +63,7 @@ def test_train_refuses_to_overwrite_and_resumes(recipe: Path, capsys: pytest.Cap
         (["none.toml"], 2, "none.toml: no such recipe"),
         (["short.toml", "--epochs", "0"], 2, "epochs=0: expected at least 1"),
         (["short.toml", "--workers", "-1"], 2, "workers=-1: expected at least 0"),
+        (["short.toml", "--save-every", "0"], 2, "--save-every 0: expected a number of minutes above 0"),
         (["short.toml", "--resume"], 2, "state.pt: nothing to resume"),
         (["short.toml", "--device", "abacus"], 3, "device 'abacus' cannot be used here"),
         (["short.toml", "--output", "short.toml/run"], 2, "cannot be written"),

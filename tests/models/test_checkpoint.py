@@ -20,7 +20,14 @@ from torch import nn
 
 from edgeseg.errors import CheckpointError, OutputError
 from edgeseg.labels import CAMVID
-from edgeseg.models.checkpoint import default_checkpoint, load_checkpoint, record_accuracy, save_checkpoint
+from edgeseg.models.checkpoint import (
+    TrainedModel,
+    default_checkpoint,
+    load_checkpoint,
+    record_accuracy,
+    save_checkpoint,
+)
+from edgeseg.models.registry import ModelSpec, build_model
 
 Description = dict[str, Any]
 Tensors = dict[str, torch.Tensor]
@@ -253,3 +260,18 @@ def test_a_broken_default_model_is_one_line_too(
     (tmp_path / "default.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"default\.safetensors: no such checkpoint"):
         load_checkpoint()
+
+
+def test_the_upsampling_is_part_of_the_network(tmp_path: Path) -> None:
+    spec = ModelSpec("fcn_mobilenet_v3_small", 3, auxiliary=False, upsample="subpixel")
+    model = TrainedModel(build_model(spec).eval(), spec, LABELS, (32, 48))
+    save_checkpoint(tmp_path / "net.safetensors", model)
+    assert load_checkpoint(tmp_path / "net.safetensors").spec == spec
+
+    def before_there_was_a_choice(description: Description, _: Tensors) -> None:
+        del description["spec"]["upsample"]
+
+    # Files of older versions have no such key; this one's tensors then do not fit the network's own way.
+    assert "in the file alone: upsample.conv 768×3×3×3" in refusal(
+        rewritten(tmp_path / "net.safetensors", before_there_was_a_choice)
+    )

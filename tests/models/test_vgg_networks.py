@@ -16,7 +16,7 @@ from edgeseg.models.foreign import recognise
 from edgeseg.models.registry import NETWORKS, ModelSpec, build_model
 from edgeseg.models.upsampling import crop_to
 from edgeseg.models.vgg16 import Vgg16
-from edgeseg.models.weights import load_partial
+from edgeseg.models.weights import as_convolutions, load_partial
 from edgeseg.training.start import load_start_weights
 
 CLASSES = 5
@@ -130,6 +130,17 @@ def test_torchvisions_own_vgg16_has_these_names_and_as_many_values() -> None:
     assert all(theirs[name].numel() == value.numel() for name, value in ours.items())
     assert theirs["classifier.0.weight"].shape == (4096, 25088)
     assert ours["classifier.0.weight"].shape == (4096, 512, 7, 7)
+
+
+def test_only_a_matrix_that_fits_becomes_a_kernel() -> None:
+    layer = nn.Sequential(nn.Conv2d(2, 3, 3))
+    for shape in ((4, 18), (3, 17), (18, 3), (3, 2, 9)):
+        assert as_convolutions(layer, {"0.weight": torch.zeros(shape)})["0.weight"].shape == shape
+    matrix = torch.arange(54.0).reshape(3, 18)
+    fitted = as_convolutions(layer, {"0.weight": matrix, "0.bias": torch.zeros(3), "1.weight": matrix})
+    assert torch.equal(fitted["0.weight"].flatten(1), matrix)
+    assert fitted["0.weight"].shape == (3, 2, 3, 3)
+    assert torch.equal(fitted["1.weight"], matrix)
 
 
 @torch.inference_mode()

@@ -23,6 +23,7 @@ from edgeseg.training.distillation import (
     load_distillation,
     pixel_divergence,
 )
+from edgeseg.training.recipe import read_recipe
 
 CPU = torch.device("cpu")
 SAME_AS_TINY = Preprocess((32, 48), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
@@ -151,3 +152,19 @@ def test_settings_without_sense_are_refused(settings: dict[str, float | str], pr
     with pytest.raises(ConfigError) as caught:
         DistillationConfig("x.safetensors", **settings)  # type: ignore[arg-type]
     assert str(caught.value) == problem
+
+
+def test_a_recipe_names_the_teacher(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    text = (
+        'name = "taught"\nsize_hw = [64, 96]\naugment.crop_hw = [32, 48]\n'
+        'data = [{format = "synthetic", root = "seed=1", split = "train"}]\n'
+        'loss = {lovasz = 0.5, boundary = 1}\n[distillation]\nteacher = "weights/large.safetensors"\n'
+    )
+    path.write_text(text + 'kind = "channel"\n')
+    recipe = read_recipe(path)
+    assert recipe.distillation == DistillationConfig("weights/large.safetensors", kind="channel")
+    assert (recipe.loss.lovasz, recipe.loss.boundary) == (0.5, 1.0)
+    path.write_text(text + "temperature = 0\n")
+    with pytest.raises(ConfigError, match=r"distillation\.temperature=0\.0: expected a number above 0"):
+        read_recipe(path)

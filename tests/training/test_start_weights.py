@@ -9,10 +9,12 @@ import torch
 import torchvision
 from torch import nn
 
+from edgeseg.errors import ConfigError
 from edgeseg.models.checkpoint import default_checkpoint
 from edgeseg.models.pretrained import _BACKBONE, _WITH_BATCH_NORM
 from edgeseg.models.registry import NETWORKS, ModelSpec, build_model
 from edgeseg.models.weights import StateDict
+from edgeseg.training.recipe import ModelConfig, read_recipe
 from edgeseg.training.start import load_start_weights
 
 
@@ -83,3 +85,26 @@ def test_torchvisions_segmentation_weights_give_all_but_the_last_layers(tmp_path
         "new, as initialised: classifier.4 4×256×1×1, aux_classifier.4 4×10×1×1"
     )
     assert len(report.taken) == len(theirs.state_dict()) - 4
+
+
+RECIPE = """
+name = "x"
+size_hw = [64, 96]
+model = {model}
+data = [{{ format = "folder", root = "x", split = "train" }}]
+augment = {{ crop_hw = [64, 64] }}
+"""
+
+
+def test_a_recipe_chooses_upsampling_and_weights_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        RECIPE.format(model='{ network = "fcn_resnet34", upsample = "subpixel", pretrained = "imagenet" }'),
+        encoding="utf-8",
+    )
+    assert read_recipe(path).model == ModelConfig("fcn_resnet34", upsample="subpixel", pretrained="imagenet")
+    path.write_text(RECIPE.format(model='{ upsample = "unpool" }'), encoding="utf-8")
+    with pytest.raises(
+        ConfigError, match=r"recipe\.toml: model\.upsample='unpool': fcn4s_mobilenet_v2 has its own; leave"
+    ):
+        read_recipe(path)

@@ -290,6 +290,26 @@ def test_a_state_is_no_checkpoint(straight: Path) -> None:
         load_checkpoint(straight / "state.pt")
 
 
+@pytest.mark.usefixtures("no_curves")
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_a_cache_changes_nothing(cache: str, straight: Path, data: Path, tmp_path: Path) -> None:
+    entries = tuple(replace(entry, cache=cache) for entry in RECIPE.data)
+    train(replace(RECIPE, data=entries), data, tmp_path)
+    assert same_outcome(tmp_path, straight)
+    load_state(tmp_path / "state.pt", RECIPE)
+
+
+@pytest.mark.usefixtures("no_curves")
+def test_a_mapping_gives_the_data_other_classes(data: Path, tmp_path: Path) -> None:
+    (data / "to_road.toml").write_text('target = "road"\ndefault = "background"\n[classes]\nground = "road"\n')
+    entry = DataConfig("folder", "pets", "all", mapping="to_road.toml")
+    validation = ValidationConfig("folder", "pets", "all", mapping="to_road.toml")
+    path = train(replace(RECIPE, data=(entry,), validation=validation), data, tmp_path)
+    assert load_checkpoint(path).label_map.names == ("background", "road")
+    with pytest.raises(ConfigError, match="are not the 3 of"):
+        train(replace(RECIPE, data=(entry,), validation=replace(validation, mapping=None)), data, tmp_path / "other")
+
+
 def test_a_loss_that_explodes_ends_the_run_in_plain_words(data: Path, tmp_path: Path) -> None:
     recipe = replace(with_schedule(RECIPE, warmup_iterations=0), optimiser=OptimiserConfig(1e30))
     with pytest.raises(ConfigError, match=r"the loss became (nan|inf) in epoch \d\. Lower learning_rate"):
@@ -423,4 +443,6 @@ def test_a_gpu_trains_in_mixed_precision_and_resumes(data: Path, tmp_path: Path)
     assert state["scaler"]["scale"] > 1
     again = Trainer(RECIPE, data, tmp_path, device="cuda")
     again.resume()
-    assert again.run().is_file()
+    path = again.run()
+    assert path is not None
+    assert path.is_file()

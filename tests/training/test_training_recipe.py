@@ -102,6 +102,9 @@ def test_every_value_arrives_with_its_type(tmp_path: Path) -> None:
         ("optimiser.clip_norm = 0", "optimiser.clip_norm=0.0: expected a number above 0."),
         ("optimiser.weight_decay = -1", "optimiser.weight_decay=-1.0: expected at least 0."),
         ("optimiser.backbone_factor = -1", "optimiser.backbone_factor=-1.0: expected at least 0."),
+        ("schedule.accumulate = 0", "schedule.accumulate=0: expected at least 1."),
+        ("schedule.accumulate = 3", "schedule.accumulate=3: must divide batch_size=8."),
+        ('schedule.precision = "half"', "schedule.precision='half': expected one of auto, float32, "),
         ("schedule.epochs = 0", "schedule.epochs=0: expected at least 1."),
         ("schedule.batch_size = 0", "schedule.batch_size=0: expected at least 1."),
         ("schedule.workers = -1", "schedule.workers=-1: expected at least 0."),
@@ -115,6 +118,14 @@ def test_every_value_arrives_with_its_type(tmp_path: Path) -> None:
         (
             'model.network = "deeplabv3_mobilenet_v2"\nschedule.batch_size = 1',
             "schedule.batch_size=1, accumulate=1: DeepLabv3 normalises",
+        ),
+        (
+            'data = [{format = "f", root = "x", split = "s", cache = "ram"}]',
+            "data[0].cache='ram': expected one of none, memory, disk.",
+        ),
+        (
+            'validation = {format = "camvid", root = "x", split = "val", every = 5, patience = 4}',
+            "validation.patience=4: expected at least every=5",
         ),
         (
             'validation = {format = "camvid", root = "x", split = "val", every = 0}',
