@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 _DEFAULT_LIMIT = 20
 
-_RUNGS = {"torch-fp32": "PyTorch FP32", "onnx-fp32": "ONNX FP32", "onnx-fp16": "ONNX FP16"}
+_RUNGS = {
+    "torch-fp32": "PyTorch FP32",
+    "onnx-fp32": "ONNX FP32",
+    "onnx-fp16": "ONNX FP16",
+    "onnx-int8-cpu": "INT8 for CPU",
+    "onnx-int8-trt": "INT8 for TensorRT",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     report = recheck.measure(frames, frames_from=frames_from)
     print(f"{exported.path}\n\n{format_parity(report)}")
     if trained is None:
-        print("\nPyTorch is not installed here, so the trained model itself was not compared, only FP32 with FP16.")
+        print("\nPyTorch is not installed here, so the trained model itself was not compared, only its graphs.")
     divergences = recheck.locate(frames[0]) if args.locate else []
     for divergence in divergences:
         print(f"\n{format_divergence(divergence)}")

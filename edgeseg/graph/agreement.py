@@ -47,6 +47,8 @@ class Agreement:
     Rounding alone turns only pixels where the lead is at most 2·max_abs."""
     iou: dict[str, float | None]
     """Per class, the reference's labels taken as truth."""
+    share: dict[str, float]
+    """Per class, share of the pixels that have it in the reference."""
     miou: float
 
     @property
@@ -105,6 +107,7 @@ class AgreementMeter:
             image_border_agreement=self._edge_same / self._edge,
             flip_margin=self._flip_margin,
             iou=confusion.iou,
+            share=dict(zip(confusion.iou, (confusion.matrix.sum(axis=1) / self._pixels).tolist(), strict=True)),
             miou=confusion.miou,
         )
 

@@ -37,9 +37,12 @@ class TensorStatistics:
 
 
 class Observer:
-    """A sealed graph in ONNX Runtime on the CPU that also gives the tensors named in `names`."""
+    """A sealed graph in ONNX Runtime on the CPU that also gives the tensors named in `names`.
 
-    def __init__(self, model: ModelProto, names: Sequence[str]) -> None:
+    `optimised=False` runs it operator by operator as it is written.
+    """
+
+    def __init__(self, model: ModelProto, names: Sequence[str], *, optimised: bool = True) -> None:
         ort = require("onnxruntime", extra="train")
         copy = ModelProto.FromString(model.SerializeToString())
         types = tensor_types(copy)
@@ -49,6 +52,8 @@ class Observer:
         )
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
+        if not optimised:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = ort.InferenceSession(copy.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no common base but this

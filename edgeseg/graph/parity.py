@@ -1,13 +1,13 @@
-"""The ladder PyTorch FP32 → ONNX FP32 → ONNX FP16, measured on frames, as a gate.
+"""The ladder PyTorch FP32 → ONNX FP32 → ONNX FP16 and ONNX INT8, measured on frames, as a gate.
 
-FP16 is measured as a GPU computes it (see `rounding`), because ONNX Runtime on a CPU would compute it in FP32.
+FP16 is measured as a GPU computes it (see `rounding`), because ONNX Runtime on a CPU would compute it in FP32. INT8 for
+TensorRT runs as it is written, because ONNX Runtime's optimiser changes what is computed where INT8 meets FP16.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,23 @@ from edgeseg.graph.lint import tensor_types
 from edgeseg.graph.observe import Observer
 from edgeseg.graph.rounding import emulate_fp16
 from edgeseg.labels import LabelMap
+from edgeseg.runtime.ort import UNOPTIMISED
 from edgeseg.types import Frame, Labels
 
 TORCH = "torch-fp32"
 
-MIN_AGREEMENT = {"fp32": 0.9999, "fp16": 0.999}
-"""Precision of the candidate → share of pixels that must keep their class."""
+MIN_AGREEMENT = {"fp32": 0.9999, "fp16": 0.999, "int8-cpu": 0.95, "int8-trt": 0.95}
+"""Precision of the candidate → share of pixels that must keep their class.
+
+Of INT8 the accuracy budget says first whether it is good enough (`edgeseg.quantize.budget`). These bounds are for
+whoever meets the graph without that: far below a sound one, above one whose ranges or weights are wrong."""
+
+MIN_CLASS_IOU = {"int8-cpu": 0.6, "int8-trt": 0.6}
+"""Precision → IoU that each class must reach, the reference's labels taken as truth: a graph may keep most pixels and
+lose a class whole, pedestrians first. Small classes are all border, where INT8 moves by a pixel or so."""
+
+MIN_CLASS_SHARE = 0.001
+"""Share of the pixels from which a class is judged by itself; below, a few pixels decide about its IoU."""
 
 MAX_ERROR = {"fp32": 1e-4}
 """Precision → largest error of a logit, relative to the largest logit. Float32 kernels differ in the order of summing,
@@ -51,7 +62,7 @@ class Pair:
     @property
     def precision(self) -> str:
         """Precision of the candidate."""
-        return self.candidate.rpartition("-")[2]
+        return _precision(self.candidate)
 
     @property
     def gate(self) -> float:
@@ -120,7 +131,11 @@ def measure_parity(
     if not frames:
         raise ConfigError(f"no frames in {frames_from}; parity is measured on at least one.")
     observers = {
-        f"onnx-{precision}": Observer(emulate_fp16(model) if precision == "fp16" else model, [LOGITS, LABELS])
+        f"onnx-{precision}": Observer(
+            emulate_fp16(model) if precision == "fp16" else model,
+            [LOGITS, LABELS],
+            optimised=precision not in UNOPTIMISED,
+        )
         for precision, model in graphs.items()
     }
     rungs = [*([TORCH] if reference else []), *observers]
@@ -144,9 +159,17 @@ def measure_parity(
 
 
 def _pairs(rungs: Sequence[str]) -> list[tuple[str, str]]:
-    """Each rung beside the one above it, and the last beside the first: the whole way at once."""
-    steps = list(pairwise(rungs))
-    return [*steps, (rungs[0], rungs[-1])] if len(rungs) > 2 else steps
+    """Each rung beside the one that it was made of, and beside the first: the whole way at once."""
+    onnx_fp32 = "onnx-fp32"
+    pairs = [(rungs[0], rung) for rung in rungs[1:2]]
+    for rung in rungs[2:]:
+        pairs += [(onnx_fp32, rung), (rungs[0], rung)] if rungs[0] != onnx_fp32 else [(onnx_fp32, rung)]
+    return pairs
+
+
+def _precision(rung: str) -> str:
+    """`onnx-int8-cpu` → `int8-cpu`."""
+    return rung.partition("-")[2]
 
 
 def _compares_values(model: ModelProto) -> bool:
@@ -157,7 +180,7 @@ def _compares_values(model: ModelProto) -> bool:
 
 
 def _problems(candidate: str, agreement: Agreement, inconsistent: int, *, jumps: bool) -> list[str]:
-    precision = candidate.rpartition("-")[2]
+    precision = _precision(candidate)
     least, largest = MIN_AGREEMENT[precision], MAX_ERROR.get(precision, np.inf) * agreement.peak
     problems = []
     if not agreement.finite:
@@ -168,6 +191,15 @@ def _problems(candidate: str, agreement: Agreement, inconsistent: int, *, jumps:
         problems.append(f"a logit is off by {agreement.max_abs:.2g}, at most {largest:.2g} is allowed")
     if agreement.argmax_agreement < least:
         problems.append(f"{agreement.argmax_agreement:.4%} of pixels keep their class, the gate is {least:.2%}")
+    least_iou = MIN_CLASS_IOU.get(precision, 0.0)
+    lost = {
+        name: iou
+        for name, iou in agreement.iou.items()
+        if iou is not None and iou < least_iou and agreement.share[name] >= MIN_CLASS_SHARE
+    }
+    if lost:
+        classes = ", ".join(f"{name} {iou:.1%}" for name, iou in lost.items())
+        problems.append(f"classes are lost ({classes} IoU with the reference), at least {least_iou:.0%} is asked")
     if inconsistent:
         problems.append(f"{inconsistent} pixels of its labels are not the class of its largest logit")
     return problems
