@@ -55,8 +55,7 @@ class Histogram:
 
     def edges(self) -> NDArray[np.float64]:
         """(16385) ends of the bins, ascending."""
-        edges: NDArray[np.float64] = np.arange(-BINS_PER_SIDE, BINS_PER_SIDE + 1) * self.width
-        return edges
+        return np.asarray(np.arange(-BINS_PER_SIDE, BINS_PER_SIDE + 1) * self.width, np.float64)
 
     def magnitudes(self) -> NDArray[np.int64]:
         """(8192) counts of |x| in bins of the same width from 0 up, without zeros."""

@@ -22,6 +22,7 @@ from edgeseg.quantize.histogram import Histogram
 from edgeseg.types import Frame
 
 METHODS = ("min-max", "moving-average", "percentile", "entropy", "mse")
+DEFAULT_METHOD = "entropy"
 
 SCHEMA = "edgeseg-ranges/1"
 
@@ -63,14 +64,12 @@ class RangeTable:
     ranges: Mapping[str, Mapping[str, Range]]
     """Method → tensor → range; every method has the same tensors."""
 
-    def of(self, tensor: str, method: str) -> Range:
-        """The range of one tensor; raises `ConfigError` for a method or tensor that is not in the table."""
+    def of(self, tensor: str, method: str = DEFAULT_METHOD) -> Range:
+        """The range of one tensor; raises `ConfigError` for an unknown method, `DataError` for an unknown tensor."""
         if method not in self.ranges:
             raise ConfigError(f"range method {method!r} is unknown; the table has: {', '.join(self.ranges)}.")
         if tensor not in self.ranges[method]:
-            raise ConfigError(
-                f"no range was observed for tensor {tensor}; the table is of another graph. Calibrate again."
-            )
+            raise DataError(f"the range table has no tensor {tensor!r}. Observe this very graph again.")
         return self.ranges[method][tensor]
 
     def check_graph(self, model: ModelProto) -> None:
@@ -231,12 +230,12 @@ def _groups(names: Sequence[str], sizes: Mapping[str, int]) -> Iterator[list[str
 
 def _from_content(content: Mapping[str, Any]) -> RangeTable:
     tensors = content["tensors"]
-    ranges: dict[str, dict[str, Range]] = {method: {} for method in METHODS}
+    methods = list(next(iter(tensors.values()), {}))
+    ranges: dict[str, dict[str, Range]] = {method: {} for method in methods}
     for tensor, ends in tensors.items():
-        if set(ends) != set(METHODS):
-            raise ConfigError(f"tensor {tensor} has {', '.join(ends)}; expected {', '.join(METHODS)}.")
-        for method in METHODS:
-            low, high = ends[method]
+        if list(ends) != methods:
+            raise ConfigError(f"tensor {tensor} has {', '.join(ends)}; expected {', '.join(methods)}.")
+        for method, (low, high) in ends.items():
             ranges[method][tensor] = Range(float(low), float(high))
     hashes = (content["graph_sha256"], content["calibration_digest"])
     if not all(isinstance(text, str) for text in hashes) or type(content["frames"]) is not int:
