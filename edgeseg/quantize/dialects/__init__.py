@@ -13,6 +13,7 @@ from edgeseg.errors import ConfigError
 from edgeseg.graph.fp16 import Fp16Graph, convert_to_fp16
 from edgeseg.graph.observe import TensorStatistics
 from edgeseg.quantize.dialects.cpu import write_cpu
+from edgeseg.quantize.dialects.layout import channels_last
 from edgeseg.quantize.dialects.trt import write_trt
 from edgeseg.quantize.placement import CPU, TRT, Placement, place
 from edgeseg.quantize.ranges import RangeTable
@@ -54,7 +55,8 @@ def quantize(
     placement = place(model, dialect, keep=keep)
     report: dict[str, Any] = {"dialect": dialect, "method": method}
     if dialect == CPU:
-        written = write_cpu(model, placement, table, method)
+        reordered = channels_last(model)
+        written = write_cpu(reordered, place(reordered, CPU, keep=keep), table, method)
     else:
         base = model
         if fp16:

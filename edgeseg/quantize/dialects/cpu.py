@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto
 
+from edgeseg.quantize.dialects.layout import BY_PHASE
 from edgeseg.quantize.dialects.qdq import Affine, Writer, convolutions, round_weights, weight_scales
 from edgeseg.quantize.placement import Placement
 from edgeseg.quantize.ranges import RangeTable
@@ -29,7 +30,7 @@ def write_cpu(model: ModelProto, placement: Placement, table: RangeTable, method
     writer = Writer(model)
 
     def affine(tensor: str) -> Affine:
-        found = table.of(placement.range_of(tensor), method)
+        found = table.of(placement.range_of(tensor).removesuffix(BY_PHASE), method)
         return asymmetric(found.low, found.high)
 
     written: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = {}
