@@ -72,7 +72,11 @@ def place(model: ModelProto, dialect: str, *, keep: Collection[str] = ()) -> Pla
     unknown = sorted(set(keep) - names)
     if unknown:
         raise ConfigError(f"cannot keep {', '.join(unknown)} in float: no such node between {IMAGE} and {LOGITS}.")
-    reasons = dict(_reasons(graph, dialect, set(keep)))
+    reasons: dict[str, str] = {}
+    for node in graph.between:
+        reason = _reason(graph, node, dialect, keep, reasons)
+        if reason:
+            reasons[node.name] = reason
     quantised = [node for node in graph.between if node.name not in reasons]
     weights = {node.input[1]: WEIGHT_AXIS[node.op_type] for node in quantised if node.op_type in WEIGHT_AXIS}
     if dialect == TRT:
@@ -107,6 +111,13 @@ class _Graph:
         """The one node that reads `tensor`, if it is one."""
         readers = self.readers.get(tensor, [])
         return readers[0] if len(readers) == 1 else None
+
+    def pooled(self, node: NodeProto) -> bool:
+        """Whether a MaxPool reads the node's result, after its activation."""
+        after = self.sole_reader(node.output[0])
+        if after is not None and after.op_type in ABSORBED:
+            after = self.sole_reader(after.output[0])
+        return after is not None and after.op_type == "MaxPool"
 
     def channels(self, tensor: str) -> int | None:
         """Size of the channel axis, if it is known."""
@@ -153,23 +164,39 @@ class _Graph:
             )
 
 
-def _reasons(graph: _Graph, dialect: str, keep: set[str]) -> Iterator[tuple[str, str]]:
-    """(node, why it stays in float)."""
-    for node in graph.between:
-        if node.name in keep:
-            yield node.name, "kept to meet the accuracy budget"
-        elif node.name in graph.head:
-            yield node.name, "makes the class scores: a step of 1/255 of their range would decide at class borders"
-        elif node.op_type == "ConvTranspose":
-            yield node.name, "transposed convolution: tools dispute the axis of its scales"
-        elif node.op_type == "Conv" and node.input[1] not in graph.weights:
-            yield node.name, "its weights are computed, not constant"
-        elif node.op_type == "Conv" and graph.rank(node.input[0]) not in (0, 4):
-            yield node.name, "not a convolution over images"
-        elif dialect == TRT and node.op_type not in (*WEIGHT_AXIS, *ABSORBED, "Add"):
-            yield node.name, f"{node.op_type}: TensorRT moves the Q/DQ pairs around it where that helps"
-        elif dialect == CPU and node.op_type not in (*INTEGER_ON_CPU, *ABSORBED):
-            yield node.name, f"{node.op_type}: ONNX Runtime has no integer kernel for it"
+def _reason(
+    graph: _Graph, node: NodeProto, dialect: str, keep: Collection[str], reasons: Mapping[str, str]
+) -> str | None:
+    """Why a node stays in float; `reasons` are those of the nodes before it."""
+    if node.name in keep:
+        return "kept to meet the accuracy budget"
+    if node.name in graph.head:
+        return "makes the class scores: a step of 1/255 of their range would decide at class borders"
+    if node.op_type == "ConvTranspose":
+        return "transposed convolution: tools dispute the axis of its scales"
+    if node.op_type == "Conv":
+        return _reason_of_conv(graph, node, dialect)
+    if node.op_type in ABSORBED:
+        source = graph.producer.get(node.input[0])
+        if source is not None and source.name in reasons:
+            return f"follows {source.name}, which stays in float"
+    if dialect == TRT and node.op_type not in ("Add", *ABSORBED):
+        return f"{node.op_type}: TensorRT moves the Q/DQ pairs around it where that helps"
+    if dialect == CPU and node.op_type not in (*INTEGER_ON_CPU, *ABSORBED):
+        return f"{node.op_type}: ONNX Runtime has no integer kernel for it"
+    return None
+
+
+def _reason_of_conv(graph: _Graph, node: NodeProto, dialect: str) -> str | None:
+    if node.input[1] not in graph.weights:
+        return "its weights are computed, not constant"
+    if graph.rank(node.input[0]) not in (0, 4):
+        return "not a convolution over images"
+    if dialect == CPU and node.input[0] == IMAGE and not graph.pooled(node):
+        # Before a MaxPool the Q would travel through the pool, which is slow on bytes unless int8 convolutions
+        # surround it (measured: 25 ms instead of 0.5).
+        return "reads three channels, for which ONNX Runtime's float kernel is faster"
+    return None
 
 
 def _place_cpu(

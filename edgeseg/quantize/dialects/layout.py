@@ -39,19 +39,30 @@ def channels_last(model: ModelProto) -> ModelProto:
 
 def _widen_normalisation(model: ModelProto) -> None:
     """Repeat mean and deviation along the image's width."""
-    graph = model.graph
     sizes = _sizes(model)
-    producer = {node.output[0]: node for node in graph.node}
-    constants = {tensor.name: tensor for tensor in graph.initializer}
+    producer = {node.output[0]: node for node in model.graph.node}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
     tensor = IMAGE
-    while (node := producer.get(tensor)) is not None and node.op_type in ("Sub", "Div", "Mul", "Add"):
+    while (node := producer.get(tensor)) is not None and node.op_type in ("Sub", "Div"):
         shape = sizes.get(tensor, ())
-        if len(node.input) == 2 and node.input[1] in constants and len(shape) == 4 and shape[3]:
-            values = numpy_helper.to_array(constants[node.input[1]])
+        constant = constants.get(node.input[1])
+        if constant is not None and len(shape) == 4 and shape[3]:
+            values = numpy_helper.to_array(constant)
             if values.ndim == 4 and values.shape[3] == 1:
-                wide = np.repeat(values, shape[3], axis=3)
-                constants[node.input[1]].CopyFrom(numpy_helper.from_array(wide, node.input[1]))
+                constant.CopyFrom(numpy_helper.from_array(np.repeat(values, shape[3], axis=3), constant.name))
         tensor = node.input[0]
+
+
+def _replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
+    graph = model.graph
+    # Copies, because deleting the nodes below would empty those that stay.
+    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
+    written = {name for node in kept for name in node.output}
+    known = [value for value in graph.value_info if value.name in written]
+    del graph.value_info[:]
+    graph.value_info.extend(known)
 
 
 def _shuffle_blocks(model: ModelProto) -> None:
@@ -79,13 +90,7 @@ def _shuffle_blocks(model: ModelProto) -> None:
         shuffle, targets = _blocks(node, conv.output[0], shape, stride)
         nodes.extend(shuffle)
         graph.initializer.extend(targets)
-    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
-    written = {name for node in kept for name in node.output}
-    known = [value for value in graph.value_info if value.name in written]
-    del graph.value_info[:]
-    graph.value_info.extend(known)
+    _replace_nodes(model, nodes)
 
 
 def _can_reorder(
