@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from onnx import ModelProto
@@ -29,13 +29,28 @@ from edgeseg.graph.parity import ParityReport, measure_parity
 from edgeseg.graph.recipe import ExportConfig
 from edgeseg.graph.reference import torch_labels, torch_logits
 from edgeseg.models.checkpoint import ACCURACY, TrainedModel
-from edgeseg.runtime.ort import OrtSession
+from edgeseg.runtime.ort import UNOPTIMISED, OrtSession
 from edgeseg.types import Labels
 
 SUFFIX = ".edgeseg"
 GOLDEN_FRAMES = 4
 """So many of the compared frames go into the bundle: those on which all graphs agree best. A golden frame tests a
 device, frame by frame; one full of near ties would blame the device for what the precision does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Graphs:
+    """INT8 graphs that were found good, and the evidence."""
+
+    graphs: Mapping[str, ModelProto]
+    """By precision: int8-cpu, int8-trt."""
+    record: Mapping[str, Any]
+    """For the manifest: calibration, budget, accuracy, layers that stayed in float and why."""
+
+
+Quantise = Callable[[ExportedGraph, Mapping[str, ModelProto]], Int8Graphs]
+"""What adds INT8 to a delivery: the export and its float graphs by precision → INT8 graphs; raises `GateError` where
+none is good enough. `edgeseg.quantize.deliver` makes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,7 @@ class Delivery:
             "bundle": str(bundle.path) if bundle else None,
             "graphs": graphs,
             "parity": self.parity.to_dict(),
+            "int8": bundle.manifest.int8 if bundle else None,
             "failed": {precision: str(path) for precision, path in self.kept.items()},
         }
 
@@ -74,12 +90,14 @@ def deliver(
     path: Path | str,
     *,
     name: str | None = None,
+    quantise: Quantise | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> Delivery:
-    """Export `trained` to a bundle at `path`, if every graph passes its gate.
+    """Export `trained` to a bundle at `path`, if every graph passes its gate; `quantise` adds INT8 graphs.
 
     If one does not, nothing is written at `path`, an older bundle there stays, and the failed graph is kept beside it
-    as `STEM.model.PRECISION.failed.onnx`. Raises `ConfigError` or `BundleError` for a path that will not do.
+    as `STEM.model.PRECISION.failed.onnx`. Raises `ConfigError` or `BundleError` for a path that will not do, and what
+    `quantise` raises.
     """
     path = Path(path)
     if path.suffix != SUFFIX:
@@ -103,29 +121,40 @@ def deliver(
     half = _half_graph(exported, scenes, config) if config.fp16 else None
     if half is not None:
         graphs["fp16"] = half.model
-    parity = measure_parity(
-        graphs,
-        [scene.frame_bgr for scene in scenes],
-        trained.label_map,
+    measure = partial(
+        measure_parity,
+        frames=[scene.frame_bgr for scene in scenes],
+        label_map=trained.label_map,
         reference=partial(torch_logits, exported.sealed),
         frames_from=FRAMES_FROM,
     )
+    parity = measure(graphs)
+    int8: Int8Graphs | None = None
+    if quantise is not None and parity.passed:  # it takes minutes, and there is no INT8 of a graph that failed
+        int8 = quantise(exported, graphs)
+        graphs.update(int8.graphs)
+        parity = measure(graphs)
     if not parity.passed:
         return Delivery(parity, None, _keep(graphs, parity.failed_precisions, path))
     golden = [(scene, torch_labels(exported.sealed, scene.frame_bgr)) for scene in _most_certain(scenes, parity)]
     files = {precision: model.SerializeToString() for precision, model in graphs.items()}
-    latency = {precision: _replay(precision, file, golden) for precision, file in files.items()}
+    replays = {precision: _replay(precision, file, golden) for precision, file in files.items()}
+    latency = {precision: replay.median_ms for precision, replay in replays.items()}
     with writer:
         for precision, file in files.items():
             writer.add_graph(precision, file, opset=OPSET, params=_parameters(trained))
         for scene, labels in golden:
-            writer.add_golden(scene.name, scene.frame_bgr, labels)
+            differing = (
+                {precision: replays[precision].differing[scene.name] for precision in int8.graphs} if int8 else {}
+            )
+            writer.add_golden(scene.name, scene.frame_bgr, labels, differing=differing)
         record = parity.to_dict() | ({"fp16_conversion": half.to_dict()} if half else {})
         bundle = writer.finish(
-            lineage=_lineage(trained),
+            lineage=_lineage(trained) | {"graph_passes": dict(exported.rewrites)},
             parity=record,
             accuracy=trained.lineage.get(ACCURACY),
             latency={"median_ms": latency, "backend": OrtSession.backend, "machine": _machine()},
+            int8=int8.record if int8 else None,
         )
     return Delivery(parity, bundle, {})
 
@@ -142,13 +171,20 @@ def _most_certain(scenes: Sequence[NamedFrame], parity: ParityReport) -> list[Na
     return [scenes[index] for index in sorted(best)]
 
 
-def _replay(precision: str, model: bytes, golden: Sequence[tuple[NamedFrame, Labels]]) -> float:
-    """Do what `edgeseg verify` will do on the device; raise `GateError` if it would fail even here.
+class _Replay(NamedTuple):
+    median_ms: float
+    """First to last golden frame; the very first run, which allocates, is left out."""
+    differing: dict[str, int]
+    """Golden frame → pixels with another class than in PyTorch."""
 
-    Returns the median latency in ms, first to last golden frame, the very first run, which allocates, left out.
+
+def _replay(precision: str, model: bytes, golden: Sequence[tuple[NamedFrame, Labels]]) -> _Replay:
+    """Do what `edgeseg verify` will do on the device; raise `GateError` if a float graph would fail even here.
+
+    INT8 differs by its nature, as far as its budget and the parity gate allow; verify is told by how much it did here.
     """
-    times_ms = []
-    with OrtSession(model, name=f"the {precision} graph") as session:
+    times_ms, differing_in = [], {}
+    with OrtSession(model, optimised=precision not in UNOPTIMISED, name=f"the {precision} graph") as session:
         session.run(golden[0][0].frame_bgr[np.newaxis])
         for scene, labels in golden:
             began_s = time.perf_counter()
@@ -156,13 +192,14 @@ def _replay(precision: str, model: bytes, golden: Sequence[tuple[NamedFrame, Lab
             times_ms.append(1e3 * (time.perf_counter() - began_s))
             differing = int(np.count_nonzero(answer != labels))
             may_differ = labels.size * MAY_DIFFER_PPM[precision] // 1_000_000
-            if differing > may_differ:
+            differing_in[scene.name] = differing
+            if differing > may_differ and not precision.startswith("int8"):
                 raise GateError(
                     f"no bundle was written: on golden frame {scene.name} the {precision} graph gives {differing} of "
                     f"{labels.size} pixels another class than PyTorch, {may_differ} may differ. If its logits agree, "
                     "the frame's size is at fault: an odd one puts pixel centres exactly between two of the network's."
                 )
-    return float(np.median(times_ms))
+    return _Replay(float(np.median(times_ms)), differing_in)
 
 
 def _machine() -> str:

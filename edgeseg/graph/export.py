@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,18 @@ from edgeseg.errors import ConfigError, UnavailableError
 from edgeseg.graph.contract import CHECKPOINT_PROPERTY, CLASSES_PROPERTY, FRAME, IMAGE, LABELS, LOGITS, OPSET
 from edgeseg.graph.lint import check_sealed
 from edgeseg.graph.passes.fold_batch_norm import fold_batch_norm
+from edgeseg.graph.passes.split_transposed_conv import split_transposed_conv
 from edgeseg.graph.recipe import MAX_SIDE, ExportConfig
 from edgeseg.models.sealed import Preprocess, SealedNetwork
 
 if TYPE_CHECKING:
     from edgeseg.models.checkpoint import TrainedModel
+
+PASSES: dict[str, Callable[[ModelProto], int]] = {
+    "fold_batch_norm": fold_batch_norm,
+    "split_transposed_conv": split_transposed_conv,
+}
+"""What is rewritten after the translation, in this order: name → pass, which returns how often it found its pattern."""
 
 _SOURCE_LINES = "pkg.torch.onnx.stack_trace"
 """Node metadata that PyTorch adds: paths and lines of the exporting machine, which are nobody else's business."""
@@ -41,6 +48,8 @@ class ExportedGraph:
     """What was translated: a tensor has the name of the program's node that computes it, unless renamed."""
     renamed: Mapping[str, str]
     """Name in the program → name in the graph."""
+    rewrites: Mapping[str, int]
+    """Pass → how often it found its pattern."""
 
 
 def sealed_network(trained: TrainedModel, config: ExportConfig) -> SealedNetwork:
@@ -92,10 +101,10 @@ def export_graph(trained: TrainedModel, config: ExportConfig) -> ExportedGraph:
         )
     renamed = _name_the_seams(model)
     _cast_first(model)
-    fold_batch_norm(model)
+    rewrites = {name: rewrite(model) for name, rewrite in PASSES.items()}
     _describe(model, trained)
     check_sealed(model, dynamic=config.dynamic)
-    return ExportedGraph(model, sealed, translated.exported_program, renamed)
+    return ExportedGraph(model, sealed, translated.exported_program, renamed, rewrites)
 
 
 def rename_tensors(model: ModelProto, names: Mapping[str, str]) -> None:
@@ -142,9 +151,15 @@ def _describe(model: ModelProto, trained: TrainedModel) -> None:
         _remove_metadata(node, _SOURCE_LINES)
     # The exporter lists types of weights too; those say it themselves, or are gone.
     written = {name for node in model.graph.node for name in node.output}
-    known = [value for value in model.graph.value_info if value.name in written]
+    known = {value.name: value for value in model.graph.value_info if value.name in written}
+    # It knows nothing of the tensors that the passes made.
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    for value in inferred.graph.value_info:
+        if value.name in written:
+            known.setdefault(value.name, value)
+    described = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in known.values()]
     del model.graph.value_info[:]
-    model.graph.value_info.extend(known)
+    model.graph.value_info.extend(described)
     _name_open_sizes(model)
     model.graph.name = trained.spec.name
     model.graph.doc_string = f"{FRAME}: uint8 (1, H, W, 3) BGR. {LABELS}: uint8 (1, H, W) class ids."

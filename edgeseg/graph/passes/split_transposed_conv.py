@@ -13,16 +13,22 @@ multiply-adds; it fuses with what follows, quantises per channel, and has no out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 _TO_THE_END = np.iinfo(np.int64).max
 """`ends` of an ONNX Slice that cuts nothing off."""
+
+_NCHW = 4
+"""Rank of a convolution over height and width."""
+
+_STEPS = {"Conv": "phases", "DepthToSpace": "shuffled", "Slice": "cropped"}
+"""Operator → what is appended to the names of its node and of the tensor that it writes."""
 
 
 def split_transposed_conv(model: ModelProto) -> int:
@@ -32,27 +38,27 @@ def split_transposed_conv(model: ModelProto) -> int:
     `output_shape`, and padding that cuts off whole inputs.
     """
     graph = model.graph
+    # What is also an input of the graph is only a default, which the caller may override.
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    rewritten = 0
+    for value in graph.input:
+        weights.pop(value.name, None)
+    cases = {node.output[0]: case for node in graph.node if (case := _read(node, weights)) is not None}
+    if not cases:
+        return 0
+    replaced = {name for node in graph.node if node.output[0] in cases for name in node.input[1:]}
     nodes: list[NodeProto] = []
     for node in graph.node:
-        case = _read(node, weights) if node.op_type == "ConvTranspose" else None
-        if case is None:
-            nodes.append(node)
-            continue
-        replacement, constants = _rewrite(node, case, weights)
-        nodes.extend(replacement)
-        graph.initializer.extend(constants)
-        rewritten += 1
-    if rewritten:
-        # Copies, because deleting the nodes below would empty those that stay.
-        kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
-        del graph.node[:]
-        graph.node.extend(kept)
-        read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
-        for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
-            graph.initializer.remove(tensor)
-    return rewritten
+        case = cases.get(node.output[0])
+        nodes.extend([node] if case is None else _Rewrite(graph, node, case, weights).nodes)
+    # Copies, because deleting the nodes below would empty those that stay.
+    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    for name in replaced - read:
+        if name in weights:
+            graph.initializer.remove(weights[name])
+    return len(cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +92,16 @@ class _Case:
     across: _Axis
 
 
-def _read(node: NodeProto, weights: dict[str, TensorProto]) -> _Case | None:
+def _read(node: NodeProto, weights: Mapping[str, TensorProto]) -> _Case | None:
     """What `node` does, or None where the rewrite does not hold."""
-    attributes: dict[str, Any] = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
-    if any(name not in weights for name in node.input[1:]) or "output_shape" in attributes:
+    if node.op_type != "ConvTranspose" or any(name and name not in weights for name in node.input[1:]):
         return None
-    if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
+    attributes: dict[str, Any] = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+    if "output_shape" in attributes or attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
         return None
     weight = _dilated(numpy_helper.to_array(weights[node.input[1]]), attributes.get("dilations", (1, 1)))
     strides = tuple(attributes.get("strides", (1, 1)))
-    if weight.ndim != 4 or strides[0] != strides[1]:
+    if weight.ndim != _NCHW or strides[0] != strides[1]:
         return None
     pads, extra = attributes.get("pads", (0, 0, 0, 0)), attributes.get("output_padding", (0, 0))
     down, across = (
@@ -107,7 +113,7 @@ def _read(node: NodeProto, weights: dict[str, TensorProto]) -> _Case | None:
 
 
 def _dilated(weight: NDArray[Any], dilations: Sequence[int]) -> NDArray[Any]:
-    if weight.ndim != 4 or tuple(dilations) == (1, 1):
+    if weight.ndim != _NCHW or tuple(dilations) == (1, 1):
         return weight
     height, width = ((size - 1) * step + 1 for size, step in zip(weight.shape[2:], dilations, strict=True))
     spread = np.zeros((*weight.shape[:2], height, width), weight.dtype)
@@ -115,56 +121,56 @@ def _dilated(weight: NDArray[Any], dilations: Sequence[int]) -> NDArray[Any]:
     return spread
 
 
-def _rewrite(
-    node: NodeProto, case: _Case, weights: dict[str, TensorProto]
-) -> tuple[list[NodeProto], list[TensorProto]]:
-    """The nodes that stand for `node`, the last one writing its output, and their constants."""
-    output, stride = node.output[0], case.stride
-    label = node.name or output
-    phases = stride * stride
-    constants = [numpy_helper.from_array(_phase_weights(case), f"{node.input[1]}.phases")]
-    inputs = [node.input[0], constants[0].name]
-    if len(node.input) > 2:
-        bias = np.repeat(numpy_helper.to_array(weights[node.input[2]]), phases)
-        constants.append(numpy_helper.from_array(bias, f"{node.input[2]}.phases"))
-        inputs.append(constants[1].name)
-    (top, bottom), (left, right) = case.down.crop, case.across.crop
-    cropped = any((top, bottom, left, right))
-    steps = ["conv", *(["shuffle"] if stride > 1 else []), *(["crop"] if cropped else [])]
-    names = [f"{output}.{step}" for step in steps[:-1]] + [output]
-    down, across = case.down, case.across
-    nodes = [
-        helper.make_node(
+class _Rewrite:
+    """The nodes that stand for one transposed convolution; their constants are added to the graph."""
+
+    def __init__(self, graph: GraphProto, node: NodeProto, case: _Case, weights: Mapping[str, TensorProto]) -> None:
+        self._graph = graph
+        self._node = node
+        self._name = node.name or node.output[0]
+        self.nodes: list[NodeProto] = []
+        stride, (down, across) = case.stride, (case.down, case.across)
+        inputs = [self._constant(f"{node.input[1]}_phases", _phase_weights(case))]
+        if len(node.input) > 2 and node.input[2]:
+            bias = numpy_helper.to_array(weights[node.input[2]])
+            inputs.append(self._constant(f"{node.input[2]}_phases", np.repeat(bias, stride * stride)))
+        self._append(
             "Conv",
             inputs,
-            [names[0]],
-            name=f"{label}.conv",
             kernel_shape=[down.taps, across.taps],
             pads=[down.pads[0], across.pads[0], down.pads[1], across.pads[1]],
             group=case.groups,
         )
-    ]
-    if stride > 1:
-        name = names[len(nodes)]
-        # CRD: the phases of a channel are neighbours, so groups stay whole.
-        nodes.append(
-            helper.make_node(
-                "DepthToSpace",
-                [names[0]],
-                [name],
-                name=f"{label}.shuffle",
-                blocksize=stride,
-                mode="CRD",
-            )
+        if stride > 1:
+            # CRD: the phases of a channel are neighbours, so groups stay whole.
+            self._append("DepthToSpace", [], blocksize=stride, mode="CRD")
+        (top, bottom), (left, right) = down.crop, across.crop
+        if any((top, bottom, left, right)):
+            ends = [-after if after else _TO_THE_END for after in (bottom, right)]
+            bounds = {"starts": [top, left], "ends": ends, "axes": [2, 3]}
+            output = node.output[0]
+            edges = [
+                self._constant(f"{output}.{kind}", np.array(values, np.int64)) for kind, values in bounds.items()
+            ]
+            self._append("Slice", edges)
+        self.nodes[-1].output[0] = node.output[0]
+
+    def _append(self, operator: str, constants: Sequence[str], **attributes: Any) -> None:
+        """Add an operator on what the last one wrote. It comes from the same layer as the one it helps to replace."""
+        source = self.nodes[-1].output[0] if self.nodes else self._node.input[0]
+        step = _STEPS[operator]
+        made = helper.make_node(
+            operator, [source, *constants], [f"{self._node.output[0]}.{step}"], f"{self._name}.{step}", **attributes
         )
-    if cropped:
-        ends = [-after if after else _TO_THE_END for after in (bottom, right)]
-        bounds = {"starts": [top, left], "ends": ends, "axes": [2, 3]}
-        for kind, values in bounds.items():
-            constants.append(numpy_helper.from_array(np.array(values, np.int64), f"{output}.crop.{kind}"))
-        edges = [tensor.name for tensor in constants[-3:]]
-        nodes.append(helper.make_node("Slice", [nodes[-1].output[0], *edges], [output], name=f"{label}.crop"))
-    return nodes, constants
+        made.metadata_props.extend(self._node.metadata_props)
+        self.nodes.append(made)
+
+    def _constant(self, name: str, values: NDArray[Any]) -> str:
+        """Its name in the graph: another one where layers share a weight."""
+        if any(tensor.name == name for tensor in self._graph.initializer):
+            name = f"{name}.{self._node.output[0]}"
+        self._graph.initializer.append(numpy_helper.from_array(values, name))
+        return name
 
 
 def _phase_weights(case: _Case) -> NDArray[Any]:
