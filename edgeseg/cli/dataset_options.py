@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from edgeseg.data import SegmentationDataset
 
 
-def add_dataset_options(parser: argparse.ArgumentParser, *, split: str | None) -> None:
-    """Add `--format`, `--split` and `--mapping`; without a default split there is none, and the help says all."""
+def add_dataset_options(parser: argparse.ArgumentParser, *, split: str | None, otherwise: str = "all of them") -> None:
+    """Add `--format`, `--split` and `--mapping`; the help says what no split means: `otherwise`."""
     from edgeseg.data import FORMATS
 
     parser.add_argument("--format", choices=FORMATS, help="dataset layout; default: recognised from the folder")
-    parser.add_argument("--split", default=split, help=f"split of the dataset (default: {split or 'all of them'})")
+    parser.add_argument("--split", default=split, help=f"split of the dataset (default: {split or otherwise})")
     parser.add_argument(
         "--mapping",
         metavar="NAME|FILE",

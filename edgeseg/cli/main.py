@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a network by a recipe",
     "convert": "turn PyTorch weights (.pth) into a checkpoint",
     "evaluate": "measure a checkpoint or bundle on a labelled dataset",
+    "calibrate": "choose and check frames for INT8, and observe what a model does on them",
     "export": "turn a checkpoint into a sealed bundle, with proof",
     "parity": "compare a bundle with its trained model, step by step",
     "verify": "check a bundle's hashes and replay its golden frames",

@@ -74,6 +74,25 @@ def save_sheet(
     save_picture(path, draw_sheet(rows, columns, title, label_map, classes=classes, extra=extra))
 
 
+def draw_grid(tiles: Sequence[tuple[Frame, str]], title: str, *, columns: int = 4, panel_width: int = 260) -> Frame:
+    """BGR picture of photographs, uint8 (H, W, 3) of any size, each with a line of text, `columns` side by side."""
+    columns = min(columns, len(tiles))
+    width = columns * (panel_width + _GAP) + _GAP
+    strips = [_heading(title, (), width, panel_width)]
+    for start in range(0, len(tiles), columns):
+        row = tiles[start : start + columns]
+        heights = [max(1, round(frame.shape[0] * panel_width / frame.shape[1])) for frame, _ in row]
+        strip = np.full((max(heights) + _CAPTION, width, 3), _PAPER, np.uint8)
+        for column, ((frame, caption), height) in enumerate(zip(row, heights, strict=True)):
+            left = _GAP + column * (panel_width + _GAP)
+            strip[:height, left : left + panel_width] = cv2.resize(
+                frame, (panel_width, height), interpolation=cv2.INTER_AREA
+            )
+            _write(strip, caption, left, max(heights) + 19, scale=0.42, colour=_FAINT)
+        strips.append(strip)
+    return np.vstack(strips)
+
+
 def save_picture(path: Path, picture_bgr: Frame) -> None:
     """Write a BGR picture as PNG, atomically."""
     _, png = cv2.imencode(".png", picture_bgr)

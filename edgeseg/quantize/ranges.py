@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
@@ -126,7 +127,8 @@ def observe_ranges(
 ) -> RangeTable:
     """Run an FP32 sealed graph on frames, uint8 (H, W, 3) BGR, and see what its tensors span, by all `METHODS`.
 
-    One frame is held at a time, and of each tensor a histogram of fixed size. `tensors` are names inside the graph
+    One frame is held at a time, and of each tensor a histogram of fixed size. A frame of another size than the graph
+    takes is resized. `tensors` are names inside the graph
     (None: all float tensors), `progress` is told how many frames are done. Raises `ConfigError` without any frame or
     for a tensor that is not there, `DataError` where a tensor holds a value that is no number.
     """
@@ -138,7 +140,9 @@ def observe_ranges(
     groups = list(_groups(names, _sizes(model)))
     watchers = {name: _Watcher(name) for name in names}
     count = 0
-    for frame_bgr in frames:
+    camera_hw = _camera_hw(model)
+    for frame in frames:
+        frame_bgr = _resized(frame, camera_hw)
         for group in groups:
             for name, values in observe(frame_bgr, group).items():
                 watchers[name].see(values, count)
@@ -201,6 +205,18 @@ def _spread(flat: NDArray[np.floating[Any]], frame: int) -> NDArray[np.floating[
     while step > 1 and math.gcd(step, flat.size) > 1:
         step += 1
     return flat[frame % step :: step]
+
+
+def _camera_hw(model: ModelProto) -> tuple[int, int] | None:
+    """Height and width of the frames that the graph takes; None where it takes any."""
+    _, height, width, _ = model.graph.input[0].type.tensor_type.shape.dim
+    return (height.dim_value, width.dim_value) if height.HasField("dim_value") else None
+
+
+def _resized(frame_bgr: Frame, size_hw: tuple[int, int] | None) -> Frame:
+    if size_hw is None or frame_bgr.shape[:2] == size_hw:
+        return frame_bgr
+    return np.asarray(cv2.resize(frame_bgr, size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _sizes(model: ModelProto) -> dict[str, int]:
