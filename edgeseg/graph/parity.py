@@ -29,13 +29,14 @@ MIN_AGREEMENT = {"fp32": 0.9999, "fp16": 0.999, "int8-cpu": 0.95, "int8-trt": 0.
 """Precision of the candidate → share of pixels that must keep their class.
 
 Of INT8 the accuracy budget says first whether it is good enough (`edgeseg.quantize.budget`). These bounds are for
-whoever meets the graph without that: far below a sound one, above one whose ranges or weights are wrong."""
+whoever meets the graph without that: below a sound one, above one whose ranges or weights are wrong. Measured with the
+default model on the drive: 99.1 %; with ranges cut to a quarter, which costs 13.6 points of mIoU on CamVid, 89 %."""
 
-MIN_CLASS_IOU = {"int8-cpu": 0.6, "int8-trt": 0.6}
+MIN_CLASS_IOU = {"int8-cpu": 0.5, "int8-trt": 0.5}
 """Precision → IoU that each class must reach, the reference's labels taken as truth: a graph may keep most pixels and
-lose a class whole, pedestrians first. Small classes are all border, where INT8 moves by a pixel or so."""
+lose a class whole, pedestrians first: 0.88 in the default model, 0.21 with the ranges cut."""
 
-MIN_CLASS_SHARE = 0.001
+MIN_CLASS_SHARE = 0.002
 """Share of the pixels from which a class is judged by itself; below, a few pixels decide about its IoU."""
 
 MAX_ERROR = {"fp32": 1e-4}

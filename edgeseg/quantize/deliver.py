@@ -1,0 +1,167 @@
+"""INT8 for a delivery: ranges observed, both dialects written, each within the accuracy budget, or refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from onnx import ModelProto
+
+from edgeseg.data import SegmentationDataset
+from edgeseg.errors import ConfigError, GateError
+from edgeseg.files import write_json
+from edgeseg.graph.deliver import Int8Graphs
+from edgeseg.graph.export import ExportedGraph
+from edgeseg.labels import LabelMap
+from edgeseg.quantize.budget import Budget, Mix
+from edgeseg.quantize.dialects import DIALECTS, QuantizedGraph
+from edgeseg.quantize.front import save_front
+from edgeseg.quantize.judge import Judge, all_sized, sized
+from edgeseg.quantize.ranges import METHODS, observe_ranges
+from edgeseg.quantize.scoring import Agreement, segmenter
+from edgeseg.quantize.sensitivity import LayerLoss
+from edgeseg.types import Frame
+
+METHOD_ORDER = ("mse", "moving-average", "min-max", "percentile", "entropy")
+"""Ways of choosing ranges, in the order in which they are tried: by the mIoU that the default model loses on CamVid's
+validation frames, 0.07, 0.08, 0.08, 0.17 and 0.37 points."""
+
+HELD_BACK = 4
+"""Without an evaluation set every so-many-th calibration frame is judged on instead of calibrated on."""
+
+UNTIMED = "TensorRT runs this graph; ONNX Runtime, where there is none, tells what it computes and not how fast it is"
+
+
+class CalibrationFrames(Protocol):
+    """What INT8 is calibrated on: `edgeseg.quantize.calibration_set.CalibrationSet`."""
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal digest of the frames and their order."""
+        ...
+
+    def summary(self) -> dict[str, Any]:
+        """What they are, for the manifest."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+@dataclass(frozen=True)
+class Int8Config:
+    """How INT8 is made and judged. Raises `ConfigError` for what cannot be."""
+
+    calibration: CalibrationFrames
+    evaluation: SegmentationDataset | None = None
+    """Labelled frames in the model's classes; None: agreement with FP32 on calibration frames that are held back."""
+    budget: Budget = field(default_factory=Budget)
+    methods: tuple[str, ...] = METHOD_ORDER
+    """Ways of choosing ranges, in the order in which they are tried."""
+    threads: int = min(2, os.cpu_count() or 1)
+    """CPU threads of the latency figures."""
+    note: str | None = None
+    """What the manifest must say besides, such as that the frames are drawn."""
+
+    def __post_init__(self) -> None:
+        unknown = [method for method in self.methods if method not in METHODS]
+        if unknown or not self.methods:
+            raise ConfigError(f"ranges by {', '.join(unknown) or 'nothing'}: choose from {', '.join(METHODS)}.")
+        if self.evaluation is None and len(self.calibration) < HELD_BACK:
+            raise ConfigError(
+                f"{len(self.calibration)} calibration frames and no labelled ones: expected at least {HELD_BACK}, "
+                "because some are held back to judge on."
+            )
+
+
+def int8_within_budget(
+    exported: ExportedGraph,
+    floats: Mapping[str, ModelProto],
+    *,
+    config: Int8Config,
+    label_map: LabelMap,
+    report_stem: Path,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Int8Graphs:
+    """Both INT8 graphs of an export; `GateError` where one is over budget, or slower than float on this machine.
+
+    All that was tried is in `STEM.int8.json` and, as a picture for each dialect, in `STEM.int8-cpu.png` and
+    `STEM.int8-trt.png`, whether it was refused or not. `floats` are the FP32 and FP16 graphs that INT8 has to beat.
+    `tell` is given a line after each step that takes long.
+    """
+    camera_hw = exported.sealed.camera_hw
+    calibrated, judged = _divide(config, floats["fp32"], label_map, camera_hw)
+    table = observe_ranges(
+        exported.model, all_sized(calibrated, camera_hw), calibration_digest=config.calibration.digest
+    )
+    tell(f"ranges of all tensors observed on {table.frames} frames")
+    judge = Judge(exported, floats, table, judged, label_map, threads=config.threads, tell=tell)
+    record: dict[str, Any] = {
+        "calibration": {**config.calibration.summary(), "observed_frames": table.frames},
+        "evaluation": {"dataset": judged.name, "frames": len(judged), "labelled": config.evaluation is not None},
+        "budget": asdict(config.budget),
+        "note": config.note,
+        "fp32": judge.fp32.to_dict(),
+    }
+    graphs: dict[str, ModelProto] = {}
+    entries: dict[str, dict[str, Any]] = {}
+    tried: dict[str, list[dict[str, Any]]] = {}
+    refusal = None
+    for dialect, precision in DIALECTS.items():
+        found = judge.search(dialect, config.methods, config.budget)
+        tried[precision] = [mix.to_dict() for mix in found.mixes]
+        picture = _beside(report_stem, f"{precision}.png")
+        save_front(picture, found, judge.fp32, config.budget, f"{report_stem.name} {precision}")
+        if found.chosen is None:
+            refusal = f"{precision}: {found.refusal}"
+            break
+        graph = judge.build(dialect, found.chosen.method, found.chosen.kept)
+        graphs[precision] = graph.model
+        entries[precision] = _entry(found.chosen, graph, judge.losses.get(dialect, []), config.threads)
+    record["graphs"] = entries
+    report = _beside(report_stem, "int8.json")
+    write_json(report, {**record, "refused": refusal, "tried": tried})
+    if refusal is not None:
+        raise GateError(
+            f"INT8 is refused. {refusal}. No bundle was written; what was tried is in {report}. "
+            "Export without --int8, allow more, or calibrate on frames like those of the camera."
+        )
+    return Int8Graphs(graphs, record)
+
+
+def _divide(
+    config: Int8Config, fp32: ModelProto, label_map: LabelMap, camera_hw: tuple[int, int] | None
+) -> tuple[Iterator[Frame], SegmentationDataset]:
+    """Frames to calibrate on, one at a time, and frames to judge by."""
+    if config.evaluation is not None:
+        return iter(config.calibration), config.evaluation
+    held = [
+        sized(frame_bgr, camera_hw)
+        for index, frame_bgr in enumerate(config.calibration)
+        if index % HELD_BACK == HELD_BACK - 1
+    ]
+    others = (frame for index, frame in enumerate(config.calibration) if index % HELD_BACK != HELD_BACK - 1)
+    with segmenter(fp32.SerializeToString(), "fp32", label_map) as segment:
+        truth = [segment(frame_bgr).labels for frame_bgr in held]
+    return others, Agreement(held, truth, label_map)
+
+
+def _entry(mix: Mix, graph: QuantizedGraph, losses: Sequence[LayerLoss], threads: int) -> dict[str, Any]:
+    """What the manifest says of a graph."""
+    by_layer = {loss.layer: loss.to_dict() for loss in losses}
+    return {
+        **mix.to_dict(),
+        "kept": {layer: by_layer[layer] for layer in mix.kept},
+        "threads": threads,
+        "untimed_because": UNTIMED if mix.latency_ms is None else None,
+        "conversion": dict(graph.report),
+    }
+
+
+def _beside(stem: Path, suffix: str) -> Path:
+    """`road` and `int8.json` → `road.int8.json`; a stem with a dot in it keeps it."""
+    return stem.with_name(f"{stem.name}.{suffix}")
