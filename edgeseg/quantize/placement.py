@@ -84,6 +84,14 @@ def place(model: ModelProto, dialect: str, *, keep: Collection[str] = ()) -> Pla
     return _place_cpu(graph, quantised, weights, reasons)
 
 
+def may_be_int8(model: ModelProto, keep: Collection[str] = ()) -> list[str]:
+    """Tensors that could be int8 in some back end, in topological order: the image, and what is made of it up to the
+    class scores; without those, and without what the nodes in `keep` write."""
+    graph = _Graph(model)
+    inside = (node for node in graph.between if node.name not in graph.head and node.name not in keep)
+    return [IMAGE, *(node.output[0] for node in inside)]
+
+
 class _Graph:
     """A graph with the look-ups that placement needs."""
 

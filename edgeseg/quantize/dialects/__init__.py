@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import onnx
 from onnx import ModelProto
 
 from edgeseg.errors import ConfigError
@@ -15,8 +14,9 @@ from edgeseg.graph.observe import TensorStatistics
 from edgeseg.quantize.dialects.cpu import write_cpu
 from edgeseg.quantize.dialects.layout import channels_last
 from edgeseg.quantize.dialects.trt import write_trt
+from edgeseg.quantize.lint import check_int8
 from edgeseg.quantize.placement import CPU, TRT, Placement, place
-from edgeseg.quantize.ranges import RangeTable
+from edgeseg.quantize.ranges import DEFAULT_METHOD, RangeTable
 
 DIALECTS = {CPU: "int8-cpu", TRT: "int8-trt"}
 """Dialect → name of the precision in a bundle."""
@@ -36,7 +36,7 @@ def quantize(
     table: RangeTable,
     *,
     dialect: str,
-    method: str,
+    method: str = DEFAULT_METHOD,
     keep: Collection[str] = (),
     fp16: bool = True,
     statistics: Mapping[str, TensorStatistics] | None = None,
@@ -63,7 +63,7 @@ def quantize(
             half = _half(model, table, statistics, dynamic)
             base, report["fp16"] = half.model, half.to_dict()
         written = write_trt(model, base, placement, table, method)
-    onnx.checker.check_model(written, full_check=True)
+    check_int8(written, dialect)
     report |= {
         "int8_convolutions": len(placement.weights),
         "activations": len(placement.activations),

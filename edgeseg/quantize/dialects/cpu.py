@@ -18,7 +18,7 @@ from edgeseg.quantize.ranges import RangeTable
 _STEPS = 255
 """uint8 has 256 values."""
 
-_SMALLEST_SPAN = 1e-6
+SMALLEST_SPAN = 1e-6
 """A tensor that is constant zero gets this range: any scale does, but it must be above zero."""
 
 _BIAS_LIMIT = 2.0**30
@@ -58,7 +58,7 @@ def write_cpu(model: ModelProto, placement: Placement, table: RangeTable, method
 def asymmetric(low: float, high: float) -> Affine:
     """A range, widened to hold zero exactly, on uint8: zero becomes an integer, as zero padding needs."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32(max(high - low, _SMALLEST_SPAN) / _STEPS)
+    scale = np.float32(max(high - low, SMALLEST_SPAN) / _STEPS)
     zero_point = np.uint8(np.clip(np.rint(-low / scale), 0, _STEPS))
     return Affine(np.array(scale, np.float32), np.array(zero_point, np.uint8))
 
@@ -67,4 +67,4 @@ def _scales_for_bias(scales: np.ndarray, bias: np.ndarray | None, input_scale: f
     """Scales of the weights, raised where the bias would not fit an int32 otherwise."""
     if bias is None:
         return scales
-    return np.maximum(scales, np.abs(bias) / (input_scale * _BIAS_LIMIT)).astype(np.float32)
+    return np.asarray(np.maximum(scales, np.abs(bias) / (input_scale * _BIAS_LIMIT)), np.float32)

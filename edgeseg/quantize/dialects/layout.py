@@ -140,7 +140,9 @@ def _blocks(
     ]
     nodes = [
         helper.make_node(kind, [before, *more], [after], name=f"{label}.{index}", **attributes)
-        for index, ((kind, more, attributes), before, after) in enumerate(zip(steps, names[:-1], names[1:], strict=True))
+        for index, ((kind, more, attributes), before, after) in enumerate(
+            zip(steps, names[:-1], names[1:], strict=True)
+        )
     ]
     return nodes, targets
 
