@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from edgeseg.data import SegmentationDataset
 
 
-def add_dataset_options(parser: argparse.ArgumentParser, *, split: str | None, otherwise: str = "all of them") -> None:
+def add_dataset_options(
+    parser: argparse._ActionsContainer, *, split: str | None, otherwise: str = "all of them"
+) -> None:
     """Add `--format`, `--split` and `--mapping`; the help says what no split means: `otherwise`."""
     from edgeseg.data import FORMATS
 

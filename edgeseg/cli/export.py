@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from edgeseg.cli.dataset_options import add_dataset_options
 from edgeseg.cli.output import add_json_option, write_report
 from edgeseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgeseg.graph.deliver import Quantise
+    from edgeseg.models.checkpoint import TrainedModel
+
+_DROPS = ("max_miou_drop", "max_class_drop")
+_INT8_ONLY = ("calibration_data", "int8_data", "format", "split", "mapping", *_DROPS, "ranges")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +35,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dynamic", action="store_true", default=None, help="take frames of any size")
     parser.add_argument("--output", type=Path, metavar="DIR", help="bundle to write; default: NAME.edgeseg, here")
     parser.add_argument("--name", help="name of the model; default: that of the output or of the checkpoint")
+    int8 = parser.add_argument_group("INT8, delivered only within a budget of accuracy")
+    int8.add_argument("--int8", action="store_true", default=None, help="add INT8 graphs for CPUs and for TensorRT")
+    int8.add_argument(
+        "--calibration-data",
+        metavar="DIR",
+        help="frames like the camera's: a dataset, images, a video or what edgeseg calibrate wrote",
+    )
+    int8.add_argument(
+        "--int8-data", metavar="DIR", help="labelled dataset to judge by; default: the split of --calibration-data"
+    )
+    add_dataset_options(int8, split=None, otherwise="val")
+    int8.add_argument(
+        "--max-miou-drop", type=float, metavar="P", help="points of mIoU that INT8 may cost (default: 0.3)"
+    )
+    int8.add_argument(
+        "--max-class-drop", type=float, metavar="P", help="points of IoU that it may cost any class (default: 0.5)"
+    )
+    int8.add_argument("--ranges", metavar="METHOD", help="one way of choosing ranges; default: the first that will do")
     add_json_option(parser)
 
 
@@ -41,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         "camera_hw": None if args.camera_size is None else parse_size(args.camera_size),
         "dynamic": args.dynamic,
         "fp16": args.fp16,
+        "int8": args.int8,
     }
     if args.model is None and args.weights is not None:
         raise ConfigError("--weights belongs to a network: name it with --model.")
@@ -48,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--checkpoint and --model exclude each other; name one.")
     flags = {name: value for name, value in given.items() if value is not None}
     config = merge({} if args.recipe is None else read_recipe(args.recipe), flags)
+    if not config.int8 and (useless := next((name for name in _INT8_ONLY if getattr(args, name) is not None), None)):
+        raise ConfigError(f"--{useless.replace('_', '-')} is a setting of INT8. Ask for it with --int8.")
     for module in ("torch", "onnxscript", "onnxruntime"):
         require(module, extra="train")
 
@@ -58,9 +88,46 @@ def run(args: argparse.Namespace) -> int:
     own = args.model or (DEFAULT_NAME if args.checkpoint is None else args.checkpoint.stem)
     output = args.output or Path(f"{args.name or own}{SUFFIX}")
     trained = load_checkpoint(args.checkpoint) if args.model is None else load_named(args.model, args.weights)
-    delivery = deliver(trained, config, output, name=args.name)
+    quantise = _quantise(args, trained, config.size_hw or trained.size_hw, output) if config.int8 else None
+    delivery = deliver(trained, config, output, name=args.name, quantise=quantise)
     print(format_parity(delivery.parity))
     write_report(args, delivery.to_dict())
     delivery.raise_if_failed()
     print(f"\nbundle: {output}")
     return 0
+
+
+def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple[int, int], output: Path) -> Quantise:
+    """Find the frames now, before the work, and return what makes INT8 of the export."""
+    from functools import partial
+
+    from edgeseg.quantize.budget import Budget
+    from edgeseg.quantize.deliver import METHOD_ORDER, Int8Config, int8_within_budget
+    from edgeseg.quantize.int8_sources import Asked, find_sources
+
+    if args.calibration_data is None and (args.checkpoint is not None or args.model is not None):
+        raise ConfigError(
+            "INT8 is calibrated on frames like the camera's: name some with --calibration-data. "
+            "Random ones would give a graph that fails on the road."
+        )
+    budget = Budget(**{name: value for name in _DROPS if (value := getattr(args, name)) is not None})
+    asked = Asked(args.calibration_data, args.int8_data, args.format, args.split, args.mapping)
+    sources = find_sources(asked, trained.label_map, network_hw)
+    for finding in sources.audit.findings:
+        print(f"edgeseg: calibration set, {finding.kind}: {finding.text}", file=sys.stderr)
+    if sources.note is not None:
+        print(f"edgeseg: INT8 is {sources.note}", file=sys.stderr)
+    config = Int8Config(
+        sources.calibration,
+        sources.evaluation,
+        budget,
+        methods=METHOD_ORDER if args.ranges is None else (args.ranges,),
+        note=sources.note,
+    )
+    return partial(
+        int8_within_budget,
+        config=config,
+        label_map=trained.label_map,
+        report_stem=output.with_suffix(""),
+        tell=lambda line: print(f"edgeseg: {line}", file=sys.stderr, flush=True),
+    )

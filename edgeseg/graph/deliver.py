@@ -102,6 +102,10 @@ def deliver(
     path = Path(path)
     if path.suffix != SUFFIX:
         raise ConfigError(f"{path} is not a bundle's name; it ends in {SUFFIX}: try {path.name}{SUFFIX}.")
+    if config.int8 and quantise is None:
+        raise ConfigError(
+            "int8 asks for graphs that are calibrated and judged first: deliver needs `quantise`."
+        )
     network_hw = config.size_hw or trained.size_hw
     camera_hw = None if config.dynamic else config.camera_hw or network_hw
     # Made first, because it refuses a path that holds something else before the work is done.

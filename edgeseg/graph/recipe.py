@@ -34,6 +34,8 @@ class ExportConfig:
     """Take frames of any size. The network still runs at `size_hw`."""
     fp16: bool = False
     """Add an FP16 graph beside the FP32 one."""
+    int8: bool = False
+    """Add INT8 graphs, if they meet the accuracy budget; what they are calibrated on is no matter of a recipe."""
 
     def __post_init__(self) -> None:
         for name, size in (("size", self.size_hw), ("camera_size", self.camera_hw)):
@@ -56,7 +58,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file: [export] with size and camera_size ([height, width]), dynamic and fp16.
+    """The settings of a TOML file: [export] with size and camera_size ([height, width]), dynamic, fp16 and int8.
 
     Returns fields of `ExportConfig`, only those that the file names. Raises `ConfigError` for a file that cannot be
     read and for anything in it that is not one of these.
@@ -92,14 +94,14 @@ def merge(recipe: Mapping[str, Any], flags: Mapping[str, Any]) -> ExportConfig:
     return ExportConfig(**{**recipe, **flags})
 
 
-_FIELDS = {"size": "size_hw", "camera_size": "camera_hw", "dynamic": "dynamic", "fp16": "fp16"}
+_FIELDS = {"size": "size_hw", "camera_size": "camera_hw", "dynamic": "dynamic", "fp16": "fp16", "int8": "int8"}
 """Name in a recipe → field of `ExportConfig`."""
 
 _FLAGS = {field: name for name, field in _FIELDS.items()}
 
 
 def _value(path: Path, key: str, value: Any) -> Any:
-    if key in ("dynamic", "fp16"):
+    if key in ("dynamic", "fp16", "int8"):
         if isinstance(value, bool):
             return value
         raise ConfigError(f"recipe {path}: {key} = {value!r}; expected true or false.")
