@@ -12,6 +12,7 @@ import edgeseg
 from edgeseg.labels import LabelMap
 from edgeseg.models.checkpoint import TrainedModel, save_checkpoint
 from edgeseg.models.registry import ModelSpec
+from edgeseg.training.quantization import QUANTIZATION, Quantiser, plain
 from edgeseg.training.recipe import Recipe
 
 
@@ -24,6 +25,7 @@ def write_result(
     *,
     start_weights: dict[str, Any],
     teacher: dict[str, Any],
+    quantiser: Quantiser | None,
     row: dict[str, float],
 ) -> None:
     """Write the checkpoint of a run; `row` is its epoch's in the history, `start_weights` what it started from."""
@@ -36,7 +38,10 @@ def write_result(
         "recipe": settings,
         "start_weights": start_weights,
         **({"teacher": teacher} if teacher else {}),
+        **({QUANTIZATION: quantiser.lineage(network)} if quantiser else {}),
         "history": [row],
         "versions": {"edgeseg": edgeseg.__version__, "torch": str(torch.__version__)},
     }
+    if quantiser:
+        network = plain(network, spec)
     save_checkpoint(path, TrainedModel(network, spec, label_map, recipe.size_hw, lineage=lineage), half=recipe.half)

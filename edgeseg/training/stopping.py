@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgeseg.errors import ConfigError
+
 
 def best_row(history: Sequence[dict[str, float]]) -> dict[str, float] | None:
     """The first row with the highest mIoU; None where nothing was measured."""
@@ -16,3 +18,11 @@ def no_longer_better(history: Sequence[dict[str, float]], patience: int | None) 
     if patience is None or best is None or "miou" not in history[-1]:
         return False
     return history[-1]["epoch"] - best["epoch"] >= patience
+
+
+def diverged(loss: float, epoch: int) -> ConfigError:
+    """The end of a run whose loss is no number."""
+    return ConfigError(
+        f"the loss became {loss} in epoch {epoch}. Lower learning_rate in the recipe and start again "
+        "with another --output."
+    )

@@ -16,7 +16,7 @@ import torch
 from edgeseg.data.augment import Augment
 from edgeseg.data.loaders import Batch, TrainingBatches, class_shares
 from edgeseg.errors import CheckpointError, ConfigError, EdgesegError
-from edgeseg.models.checkpoint import IMAGENET_MEAN, IMAGENET_STD
+from edgeseg.models.checkpoint import IMAGENET_MEAN, IMAGENET_STD, TrainedModel
 from edgeseg.models.pretrained import start_file
 from edgeseg.models.registry import ModelSpec, build_model
 from edgeseg.models.sealed import Preprocess
@@ -27,13 +27,14 @@ from edgeseg.training.journal import Journal
 from edgeseg.training.learner import Learner
 from edgeseg.training.losses import SegmentationLoss
 from edgeseg.training.pauses import Pause, Pauses
+from edgeseg.training.quantization import Quantiser, prepare
 from edgeseg.training.recipe import Recipe
 from edgeseg.training.result import write_result
 from edgeseg.training.schedule import poly_with_warmup
 from edgeseg.training.seen import Seen
 from edgeseg.training.start import choose_device, start_from
 from edgeseg.training.state import RunState, load_state, save_state
-from edgeseg.training.stopping import best_row, no_longer_better
+from edgeseg.training.stopping import best_row, diverged, no_longer_better
 from edgeseg.training.validation import Validation
 
 Say = Callable[[str], None]
@@ -42,6 +43,7 @@ Say = Callable[[str], None]
 class Trainer:
     """One run of a recipe. `data_root` is the folder that the recipe's paths are relative to.
 
+    A recipe with [quantization] needs a `quantiser`: `edgeseg.quantize.qat.QuantizationAware()`.
     With `save_every_s` the state is also written so many seconds of `clock` after it was last, within an epoch.
     Inside `distributed.process_group` several processes make one run: only the first one writes and talks.
     """
@@ -55,12 +57,14 @@ class Trainer:
         say: Say = print,
         device: str | None = None,
         save_every_s: float | None = None,
+        quantiser: Quantiser | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.recipe = recipe
         self.output = output
         self._first = distributed.process_rank() == 0
         self._say = say if self._first else lambda _: None
+        self._quantiser = quantiser
         self._pauses = Pauses(save_every_s, clock)
         self._state = RunState()
         with distributed.all_or_none():
@@ -85,6 +89,9 @@ class Trainer:
         self._start_weights: dict[str, Any] = {}
         if name := recipe.model.pretrained:
             self._start_weights = start_from(start_file(name, self._spec.name, data_root), network, self._say)
+        if recipe.quantization:
+            model = TrainedModel(network, self._spec, self._label_map, recipe.size_hw)
+            prepare(model, self._quantiser, recipe.quantization, recipe.augment.crop_hw)
         shares = class_shares(parts) if recipe.loss.class_weight_offset else None
         loss = SegmentationLoss(recipe.loss, void=self._label_map.void, shares=shares)
         crops = Preprocess(recipe.augment.crop_hw, IMAGENET_MEAN, IMAGENET_STD)
@@ -217,7 +224,7 @@ class Trainer:
                     return False
                 loss = self._learner.learn(*batch, self._rate_factor(state.step))
                 if not math.isfinite(loss):
-                    distributed.raise_together(_diverged(loss, epoch))
+                    distributed.raise_together(diverged(loss, epoch))
                 state.loss_sum += loss
                 state.step += 1
                 recent.append(loss)
@@ -285,14 +292,8 @@ class Trainer:
                     self._label_map,
                     start_weights=self._start_weights,
                     teacher=self._teacher.lineage if self._teacher else {},
+                    quantiser=self._quantiser if self.recipe.quantization else None,
                     row=row,
                 )
         self._say(f"wrote {path}")
         return path
-
-
-def _diverged(loss: float, epoch: int) -> ConfigError:
-    return ConfigError(
-        f"the loss became {loss} in epoch {epoch}. Lower learning_rate in the recipe and start again "
-        "with another --output."
-    )
