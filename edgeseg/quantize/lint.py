@@ -58,7 +58,7 @@ def check_int8(model: ModelProto, dialect: str) -> None:
         )
 
 
-_TOLD = 20
+_TOLD = 12
 """Problems that a message names; a graph in the wrong dialect has hundreds of the same."""
 
 _NAMES = {CPU: "ONNX Runtime on CPUs", TRT: "TensorRT"}
