@@ -151,7 +151,8 @@ def search(
             # Leaving layers in float does not make it faster.
             return Search(tuple(mixes), None, f"{_slower(mix)}, and over budget: {mix.cost.describe(budget)}")
     best = min(mixes, key=lambda mix: mix.cost.excess(budget))
-    order = tuple(rank(best.method))
+    # At least one layer is INT8: a graph without any is not what was asked for.
+    order = tuple(rank(best.method))[:-1]
     fails, count, found = 0, 1, None
     while found is None and fails < len(order):
         count = min(count, len(order))

@@ -45,7 +45,7 @@ def save_front(path: Path, search: Search, fp32: Score, budget: Budget, title: s
         axes.annotate("float", (reference[-1], top), xytext=(-6, 4), textcoords="offset points", fontsize=8, ha="right")
     axes.axhline(top, color="tab:blue", linewidth=0.8)
     axes.axhline(limit, color="grey", linewidth=0.8, linestyle="--")
-    axes.annotate("budget", (0.995, limit), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="bottom")
+    axes.annotate("budget", (0.995, limit), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="top")
     axes.set_xlabel("median latency, ms" if timed else "layers left in float")
     axes.set_ylabel("mIoU, %" if labelled else "pixels of FP32's class, %")
     axes.set_title(f"{title}: green is within the budget of every class", fontsize=10)

@@ -28,10 +28,11 @@ class LayerLoss:
 
     layer: str
     """Name of its node."""
-    sqnr_db: float
-    """Signal to quantisation noise of its output, with all that comes before it in INT8 too."""
+    sqnr_db: float | None
+    """Signal to quantisation noise of its output, with all that comes before it in INT8 too; None where the dialect has
+    rewritten the layer, so that its output is no tensor of both graphs."""
     added_noise: float
-    """Noise power over signal power of its output, less that of its input."""
+    """Noise power over signal power of its output, less that of its input; 0 where that is not known."""
     gain: float | None = None
     """Share of the logits' noise power that goes away when this layer alone is in float; None: not tried."""
 
@@ -61,13 +62,10 @@ def layer_noise(
             noise[name] += float(np.square(found[name].astype(np.float64) - truth).sum())
     ratio = {name: noise[name] / signal[name] if signal[name] > 0 else 0.0 for name in tensors}
     losses = [
-        LayerLoss(
-            layer=node.name,
-            sqnr_db=_decibels(ratio[node.output[0]]),
-            added_noise=ratio[node.output[0]] - ratio.get(node.input[0], 0.0),
-        )
+        LayerLoss(node.name, _decibels(after), after - ratio.get(node.input[0], 0.0))
+        if (after := ratio.get(node.output[0])) is not None
+        else LayerLoss(node.name, None, 0.0)
         for node in layers
-        if node.output[0] in ratio
     ]
     return sorted(losses, key=lambda loss: -loss.added_noise)
 
