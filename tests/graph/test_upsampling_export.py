@@ -27,7 +27,7 @@ SIZE_HW = (45, 61)
 
 OPERATORS = {
     "bilinear": {"Resize": 1},
-    "transposed": {"ConvTranspose": 1},
+    "transposed": {"DepthToSpace": 1},
     "subpixel": {"DepthToSpace": 1},
     "unpool": {"DepthToSpace": 3, "Pad": 3},
 }

@@ -149,9 +149,7 @@ class _Rewrite:
             ends = [-after if after else _TO_THE_END for after in (bottom, right)]
             bounds = {"starts": [top, left], "ends": ends, "axes": [2, 3]}
             output = node.output[0]
-            edges = [
-                self._constant(f"{output}.{kind}", np.array(values, np.int64)) for kind, values in bounds.items()
-            ]
+            edges = [self._constant(f"{output}.{kind}", np.array(values, np.int64)) for kind, values in bounds.items()]
             self._append("Slice", edges)
         self.nodes[-1].output[0] = node.output[0]
 
