@@ -30,6 +30,9 @@ DEFAULT_SEED = 0
 MOST_CANDIDATES = 2000
 """So many frames of a source are looked at, evenly spread; each costs some 15 ms."""
 
+_DRAWN_HW = ((64, 64), (1080, 1920))
+"""Smallest and largest picture that is drawn; what the graph takes beyond is resized."""
+
 _PRESENT = 1e-4
 """Least share of a frame's pixels with which a class counts as shown: 17 pixels of 360×480."""
 
@@ -202,7 +205,7 @@ def synthetic_sources(
 
     Towns of the drive's train split. A network that never saw the drive reacts to it otherwise than to a camera.
     """
-    height, width = size_hw
+    height, width = np.clip(size_hw, *_DRAWN_HW).tolist()
     each = -(-frames // len(SCENES))
     return [
         FrameSource(f"seed={seed}&scene={scene}&frames={each}&size={height}x{width}&step=45", "synthetic", "train")
