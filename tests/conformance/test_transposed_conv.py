@@ -1,4 +1,5 @@
-"""Transposed convolution, four times: by its definition, in PyTorch, as exported in ONNX Runtime, as interpolation.
+"""Transposed convolution, five times: by its definition, in PyTorch, in ONNX Runtime as the operator and as the
+convolution that the export writes for it, as interpolation.
 
 The definition is a sum of shifted kernels: input pixel i adds its value times the kernel to the output, from s·i − p
 on, in steps of the dilation d. Along one axis the output has n' = s·(n − 1) + d·(k − 1) + 1 − 2p + o pixels, o being
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 
+from edgeseg.graph.passes.split_transposed_conv import split_transposed_conv
 from edgeseg.models.upsampling import bilinear_kernel, transposed_upsample
 
 Array = NDArray[np.float32]
@@ -113,6 +115,20 @@ def node_of(case: Case, index: int) -> NodeProto:
 
 def in_onnxruntime(cases: Sequence[Case]) -> list[Array]:
     """All cases as operators of one graph."""
+    return run(*graph_of(cases))
+
+
+def as_convolutions(cases: Sequence[Case]) -> tuple[int, list[Array]]:
+    """The same graph rewritten, and how many transposed convolutions went."""
+    model, feeds = graph_of(cases)
+    rewritten = split_transposed_conv(model)
+    left = sum(node.op_type == "ConvTranspose" for node in model.graph.node)
+    assert rewritten + left == len(cases)
+    return rewritten, run(model, feeds)
+
+
+def graph_of(cases: Sequence[Case]) -> tuple[ModelProto, dict[str, Array]]:
+    """A graph with input xi and output yi for case i, and its inputs."""
     weights, inputs, feeds = [], [], {}
     for index, case in enumerate(cases):
         image, kernel, bias = case.tensors()
@@ -126,7 +142,7 @@ def in_onnxruntime(cases: Sequence[Case]) -> list[Array]:
         opset_imports=[helper.make_opsetid("", 20)],
         ir_version=10,
     )
-    return run(model, feeds)
+    return model, feeds
 
 
 def run(model: ModelProto, feeds: dict[str, Array]) -> list[Array]:
@@ -188,6 +204,24 @@ def test_the_whole_grid_against_the_definition() -> None:
     for start in range(0, len(GRID), 500):
         cases = GRID[start : start + 500]
         compare(cases, in_onnxruntime(cases))
+
+
+def test_slice_of_the_grid_as_convolutions() -> None:
+    rewritten, found = as_convolutions(SLICE)
+    # The rest has other strides down than across, or padding that cuts off whole inputs.
+    assert rewritten == 126
+    compare(SLICE, found)
+
+
+@pytest.mark.slow
+def test_the_whole_grid_as_convolutions() -> None:
+    rewritten = 0
+    for start in range(0, len(GRID), 500):
+        cases = GRID[start : start + 500]
+        count, found = as_convolutions(cases)
+        rewritten += count
+        compare(cases, found)
+    assert rewritten == 4884
 
 
 def test_output_padding_beyond_the_stride_is_refused_rather_than_computed_otherwise() -> None:
