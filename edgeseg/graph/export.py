@@ -28,12 +28,15 @@ from edgeseg.models.sealed import Preprocess, SealedNetwork
 if TYPE_CHECKING:
     from edgeseg.models.checkpoint import TrainedModel
 
-PASSES: dict[str, Callable[[ModelProto], int]] = {
+Pass = Callable[[ModelProto], int]
+"""Changes a graph in place and returns how often it found its pattern."""
+
+PASSES: Mapping[str, Pass] = {
     "fold_batch_norm": fold_batch_norm,
     "split_transposed_conv": split_transposed_conv,
     "decide_before_shuffle": decide_before_shuffle,
 }
-"""What is rewritten after the translation, in this order: name → pass, which returns how often it found its pattern."""
+"""What is rewritten after the translation, in this order, by name."""
 
 _SOURCE_LINES = "pkg.torch.onnx.stack_trace"
 """Node metadata that PyTorch adds: paths and lines of the exporting machine, which are nobody else's business."""
@@ -61,9 +64,10 @@ def sealed_network(trained: TrainedModel, config: ExportConfig) -> SealedNetwork
     return SealedNetwork(trained.network, Preprocess(network_hw, trained.mean, trained.std), camera_hw).eval()
 
 
-def export_graph(trained: TrainedModel, config: ExportConfig) -> ExportedGraph:
+def export_graph(trained: TrainedModel, config: ExportConfig, *, passes: Mapping[str, Pass] = PASSES) -> ExportedGraph:
     """Translate a trained model; the graph has passed onnx.checker, shape inference and the project's own lint.
 
+    Fewer `passes` than all are for measuring what one of them does.
     Raises `ConfigError` where the network does not give one logit per class and pixel, `GateError` where the graph is
     not what it must be, `UnavailableError` where this PyTorch writes another opset than asked.
     """
@@ -103,7 +107,7 @@ def export_graph(trained: TrainedModel, config: ExportConfig) -> ExportedGraph:
         )
     renamed = _name_the_seams(model)
     _cast_first(model)
-    rewrites = {name: rewrite(model) for name, rewrite in PASSES.items()}
+    rewrites = {name: rewrite(model) for name, rewrite in passes.items()}
     _describe(model, trained)
     check_sealed(model, dynamic=config.dynamic)
     return ExportedGraph(model, sealed, translated.exported_program, renamed, rewrites)

@@ -1,0 +1,168 @@
+"""What the rewrites of an exported graph gain, pass by pass, beside PyTorch's own export of the same network.
+
+    python benchmarks/graph_passes.py [--size 360x480] [--threads 2] [--seconds 20] [NETWORK ...]
+
+Frame to labels, FP32, ONNX Runtime on the CPU. The graphs of a network take turns, so their ratios do not depend on
+what else the machine does. The default network has its published weights, the others random ones, which does not change
+the time. Every graph's labels are compared with those of PyTorch's export on the frames of the parity gate. Named
+networks alone are measured and printed; without a name results/graph_passes.json beside this file is written too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from markdown_page import processor, table
+from onnx import ModelProto
+
+from edgeseg.files import write_json
+from edgeseg.graph.contract import FRAME, LABELS, LOGITS, OPSET
+from edgeseg.graph.export import PASSES, export_graph, sealed_network
+from edgeseg.graph.frames import road_scenes
+from edgeseg.graph.observe import Observer
+from edgeseg.graph.recipe import ExportConfig, parse_size
+from edgeseg.labels import CAMVID
+from edgeseg.models.checkpoint import TrainedModel, default_checkpoint, load_checkpoint
+from edgeseg.models.registry import ModelSpec, build_model
+from edgeseg.runtime.ort import OrtSession
+from edgeseg.types import Frame
+
+RESULTS = Path(__file__).resolve().parent / "results" / "graph_passes.json"
+DEFAULT = "fcn4s_mobilenet_v2"
+NETWORKS = (DEFAULT, "fcn8s_mobilenet_v2", "fcn_resnet18")
+STOCK = "torch.onnx.export"
+
+_LEAST_ROUNDS = 7
+
+
+def main() -> int:
+    """Measure, write, tell."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"default: {', '.join(NETWORKS)}")
+    parser.add_argument("--size", default="360x480", metavar="HxW")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=20.0, help="per network")
+    args = parser.parse_args()
+    size_hw = parse_size(args.size)
+    frames = [scene.frame_bgr for scene in road_scenes(size_hw, size_hw)]
+    networks = {}
+    for name in args.networks or NETWORKS:
+        print(name, file=sys.stderr)
+        graphs = _graphs(_trained(name, size_hw), ExportConfig(size_hw=size_hw))
+        times_ms = _latency(graphs, frames[0], args.threads, args.seconds)
+        networks[name] = {
+            graph: {"latency_ms": times_ms[graph], **_difference(graphs[graph], graphs["as translated"], frames)}
+            for graph in graphs
+        }
+    measured = {
+        "size_hw": list(size_hw),
+        "machine": f"{platform.machine()}, {args.threads} threads: {processor()}",
+        "networks": networks,
+    }
+    if not args.networks:
+        write_json(RESULTS, measured)
+    print(_markdown(measured))
+    return 0
+
+
+def _trained(name: str, size_hw: tuple[int, int]) -> TrainedModel:
+    if name == DEFAULT:
+        return load_checkpoint(default_checkpoint())
+    torch.manual_seed(0)
+    spec = ModelSpec(name, len(CAMVID), auxiliary=False)
+    return TrainedModel(build_model(spec).eval(), spec, CAMVID, size_hw)
+
+
+def _graphs(trained: TrainedModel, config: ExportConfig) -> dict[str, ModelProto]:
+    """PyTorch's own export, ours without a pass, and with one pass more each time."""
+    graphs = {STOCK: _stock(trained, config)}
+    names = list(PASSES)
+    for count in range(len(names) + 1):
+        label = f"+ {names[count - 1]}" if count else "as translated"
+        passes = {name: PASSES[name] for name in names[:count]}
+        graphs[label] = export_graph(trained, config, passes=passes).model
+    return graphs
+
+
+def _stock(trained: TrainedModel, config: ExportConfig) -> ModelProto:
+    sealed = sealed_network(trained, config)
+    height, width = sealed.preprocess.size_hw
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            sealed,
+            (torch.zeros(1, height, width, 3, dtype=torch.uint8),),
+            input_names=[FRAME],
+            output_names=[LABELS],
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _latency(graphs: dict[str, ModelProto], frame_bgr: Frame, threads: int, seconds: float) -> dict[str, float]:
+    """Median milliseconds a frame, the graphs taking turns."""
+    batch = np.ascontiguousarray(frame_bgr[np.newaxis])
+    sessions = {
+        name: OrtSession(model.SerializeToString(), threads=threads, name=name) for name, model in graphs.items()
+    }
+    times_ms: dict[str, list[float]] = {name: [] for name in sessions}
+    for session in sessions.values():
+        session.run(batch)
+    ends = time.perf_counter() + seconds
+    while len(times_ms[STOCK]) < _LEAST_ROUNDS or time.perf_counter() < ends:
+        for name, session in sessions.items():
+            began = time.perf_counter()
+            session.run(batch)
+            times_ms[name].append(1e3 * (time.perf_counter() - began))
+    for session in sessions.values():
+        session.close()
+    return {name: statistics.median(kept) for name, kept in times_ms.items()}
+
+
+def _difference(model: ModelProto, reference: ModelProto, frames: list[Frame]) -> dict[str, Any]:
+    """Pixels that get another class than from `reference`, and the largest difference of a logit."""
+    named = any(LOGITS in node.output for node in model.graph.node)
+    wanted = [LABELS, LOGITS] if named else [LABELS]
+    observe, truth = Observer(model, wanted), Observer(reference, [LABELS, LOGITS])
+    changed, largest, peak = 0, 0.0, 0.0
+    for frame in frames:
+        found, expected = observe(frame), truth(frame)
+        changed += int(np.count_nonzero(found[LABELS] != expected[LABELS]))
+        peak = max(peak, float(np.abs(expected[LOGITS]).max()))
+        if named:
+            largest = max(largest, float(np.abs(found[LOGITS] - expected[LOGITS]).max()))
+    return {"changed_pixels": changed, "max_logit_error": largest if named else None, "largest_logit": peak}
+
+
+def _markdown(measured: dict[str, Any]) -> str:
+    header = ["graph", "ms", "beside PyTorch's", "pixels changed", "largest error of a logit"]
+    parts = []
+    for name, graphs in measured["networks"].items():
+        stock = graphs[STOCK]["latency_ms"]
+        rows = [
+            [
+                label,
+                f"{row['latency_ms']:.1f}",
+                f"{stock / row['latency_ms']:.2f} × as fast",
+                str(row["changed_pixels"]),
+                "" if row["max_logit_error"] is None else f"{row['max_logit_error']:.1e} of {row['largest_logit']:.0f}",
+            ]
+            for label, row in graphs.items()
+        ]
+        parts.append(f"`{name}`\n\n{table(header, rows)}")
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
