@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.cli.dataset_options import add_dataset_options
-from edgeseg.cli.output import add_json_option, write_report
+from edgeseg.cli.output import add_json_option, format_table, write_report
 from edgeseg.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edgeseg.graph.deliver import Quantise
     from edgeseg.models.checkpoint import TrainedModel
 
-_DROPS = ("max_miou_drop", "max_class_drop")
+_DROPS = ("max_miou_drop", "max_class_drop", "max_disagreement")
 _INT8_ONLY = ("calibration_data", "int8_data", "format", "split", "mapping", *_DROPS, "ranges")
 
 
@@ -51,6 +53,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     int8.add_argument(
         "--max-class-drop", type=float, metavar="P", help="points of IoU that it may cost any class (default: 0.5)"
+    )
+    int8.add_argument(
+        "--max-disagreement",
+        type=float,
+        metavar="P",
+        help="without labels: percent of pixels that may get another class than in FP32 (default: 0.5)",
     )
     int8.add_argument("--ranges", metavar="METHOD", help="one way of choosing ranges; default: the first that will do")
     add_json_option(parser)
@@ -91,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
     quantise = _quantise(args, trained, config.size_hw or trained.size_hw, output) if config.int8 else None
     delivery = deliver(trained, config, output, name=args.name, quantise=quantise)
     print(format_parity(delivery.parity))
+    if delivery.int8 is not None:
+        print(f"\n{format_int8(delivery.int8)}")
     write_report(args, delivery.to_dict())
     delivery.raise_if_failed()
     print(f"\nbundle: {output}")
@@ -131,3 +141,31 @@ def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple
         report_stem=output.with_suffix(""),
         tell=lambda line: print(f"edgeseg: {line}", file=sys.stderr, flush=True),
     )
+
+
+def format_int8(record: Mapping[str, Any]) -> str:
+    """What INT8 costs, pedestrians by size included, and which layers stayed in float for the budget's sake."""
+    graphs: Mapping[str, Any] = {"fp32": record["fp32"], **record["graphs"]}
+    rows = [["mIoU %", *(_percent(entry["miou"]) for entry in graphs.values())]]
+    names = record["fp32"]["iou"]
+    rows += [[f"{name} IoU %", *(_percent(entry["iou"][name]) for entry in graphs.values())] for name in names]
+    people = record["fp32"]["pedestrians"]
+    for index, size in enumerate(people["sizes"] if people else ()):
+        below = size["below_px"]
+        height = f"{size['from_px']} px or more" if below is None else f"{size['from_px']} to {below - 1} px"
+        found = [entry["pedestrians"]["sizes"][index]["object_recall"] for entry in graphs.values()]
+        rows.append([f"{people['class']}s {height}, found %", *map(_percent, found)])
+    speed = [entry.get("speedup") for entry in graphs.values()]
+    rows.append(["times as fast as float", *("-" if value is None else f"{value:.2f}" for value in speed)])
+    judged = record["evaluation"]
+    title = f"INT8 on {judged['dataset']}, {judged['frames']} frames"
+    kept = [
+        f"{precision}: {len(entry['kept'])} layers stayed in float to meet the budget: {', '.join(entry['kept'])}"
+        for precision, entry in record["graphs"].items()
+        if entry["kept"]
+    ]
+    return "\n\n".join((title, format_table(["", *graphs], rows), *kept))
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"

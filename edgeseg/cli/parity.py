@@ -135,10 +135,11 @@ def _layer_row(layer: LayerError) -> list[str]:
 def _verdict(report: ParityReport) -> str:
     whole_way = _from_the_start(report)
     agreement = whole_way[0].agreement
-    changed = " and ".join(
+    counts = [
         f"{round(pair.agreement.pixels * (1 - pair.agreement.argmax_agreement)):,} in {_RUNGS[pair.candidate]}"
         for pair in whole_way
-    )
+    ]
+    changed = " and ".join([", ".join(counts[:-1]), counts[-1]] if len(counts) > 1 else counts)
     counted = (
         f"Of {agreement.pixels:,} pixels ({agreement.frames} frames, {report.frames}), {changed} "
         f"have another class than in {_RUNGS[whole_way[0].reference]}."

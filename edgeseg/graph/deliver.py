@@ -61,6 +61,8 @@ class Delivery:
     bundle: Bundle | None
     kept: Mapping[str, Path]
     """Precision → file of a graph that failed its gate."""
+    int8: Mapping[str, Any] | None = None
+    """What the manifest says of INT8, where it was asked for."""
 
     def raise_if_failed(self) -> None:
         """Raise `GateError` with the reason and the place of the failed graph."""
@@ -79,7 +81,7 @@ class Delivery:
             "bundle": str(bundle.path) if bundle else None,
             "graphs": graphs,
             "parity": self.parity.to_dict(),
-            "int8": bundle.manifest.int8 if bundle else None,
+            "int8": None if self.int8 is None else dict(self.int8),
             "failed": {precision: str(path) for precision, path in self.kept.items()},
         }
 
@@ -103,9 +105,7 @@ def deliver(
     if path.suffix != SUFFIX:
         raise ConfigError(f"{path} is not a bundle's name; it ends in {SUFFIX}: try {path.name}{SUFFIX}.")
     if config.int8 and quantise is None:
-        raise ConfigError(
-            "int8 asks for graphs that are calibrated and judged first: deliver needs `quantise`."
-        )
+        raise ConfigError("int8 asks for graphs that are calibrated and judged first: deliver needs `quantise`.")
     network_hw = config.size_hw or trained.size_hw
     camera_hw = None if config.dynamic else config.camera_hw or network_hw
     # Made first, because it refuses a path that holds something else before the work is done.
@@ -139,7 +139,8 @@ def deliver(
         graphs.update(int8.graphs)
         parity = measure(graphs)
     if not parity.passed:
-        return Delivery(parity, None, _keep(graphs, parity.failed_precisions, path))
+        record = None if int8 is None else int8.record
+        return Delivery(parity, None, _keep(graphs, parity.failed_precisions, path), record)
     golden = [(scene, torch_labels(exported.sealed, scene.frame_bgr)) for scene in _most_certain(scenes, parity)]
     files = {precision: model.SerializeToString() for precision, model in graphs.items()}
     replays = {precision: _replay(precision, file, golden) for precision, file in files.items()}
@@ -160,7 +161,7 @@ def deliver(
             latency={"median_ms": latency, "backend": OrtSession.backend, "machine": _machine()},
             int8=int8.record if int8 else None,
         )
-    return Delivery(parity, bundle, {})
+    return Delivery(parity, bundle, {}, bundle.manifest.int8)
 
 
 def _half_graph(exported: ExportedGraph, scenes: list[NamedFrame], config: ExportConfig) -> Fp16Graph:

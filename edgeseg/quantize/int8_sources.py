@@ -144,18 +144,18 @@ def _judged(asked: Asked, calibration: CalibrationSet, label_map: LabelMap) -> F
 def _drawn(asked: Asked, label_map: LabelMap, size_hw: tuple[int, int]) -> Int8Sources:
     if asked.evaluation_data is not None:
         raise ConfigError("--int8-data is what INT8 is judged by; name what it is calibrated on: --calibration-data.")
-    calibration = choose_frames(synthetic_sources(size_hw, asked.count, asked.seed), asked.count, asked.seed)
     height, width = size_hw
     parts = [
         open_synthetic(f"seed={asked.seed}&scene={scene}&frames={DRAWN_FRAMES}&size={height}x{width}&step=60", "val")
         for scene in SCENES
     ]
     drive = Joined(f"synthetic val: {', '.join(SCENES)}", parts)
-    report = audit(calibration)
-    report.raise_if_failed()
     if drive.label_map.names != label_map.names:
         raise ConfigError(
             "without frames INT8 is calibrated on drawn roads in CamVid's classes, and this model has others. "
             "Give frames of its own with --calibration-data."
         )
+    calibration = choose_frames(synthetic_sources(size_hw, asked.count, asked.seed), asked.count, asked.seed)
+    report = audit(calibration)
+    report.raise_if_failed()
     return Int8Sources(calibration, drive, report, DRAWN)
