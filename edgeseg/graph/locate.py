@@ -20,11 +20,12 @@ from edgeseg.graph.observe import Observer, inner_floats
 from edgeseg.graph.rounding import emulate_fp16
 from edgeseg.types import Frame
 
-MAX_ERROR = {"fp32": 1e-4, "fp16": 3e-2}
+MAX_ERROR = {"fp32": 1e-4, "fp16": 3e-2, "int8-cpu": 1.0, "int8-trt": 1.0}
 """Precision → error of a tensor, relative to its largest value, beyond which it counts as parted. Float32 stays below
-1e-5 through a hundred layers, float16 (11 bits) below 1e-2."""
+1e-5 through a hundred layers, float16 (11 bits) below 1e-2. In a sound INT8 graph single values are off by a third, so
+only one that is off by the whole is sure; for the others the growth of the error tells."""
 
-_NOISE = {"fp32": 2.0**-24, "fp16": 2.0**-11}
+_NOISE = {"fp32": 2.0**-24, "fp16": 2.0**-11, "int8-cpu": 1 / 255, "int8-trt": 1 / 127}
 """Unit roundoff: growth of an error is measured from here on, so that exact inputs do not count as infinite growth."""
 
 _STEEPEST = 5
@@ -89,6 +90,20 @@ def locate_fp16(fp32: ModelProto, fp16: ModelProto, frame_bgr: Frame) -> Diverge
     found = Observer(emulated, common)(frame_bgr)
     errors = {name: relative_error(reference[name], found[name]) for name in common}
     return divergence("onnx-fp32", "fp16", fp16, errors)
+
+
+def locate_int8(fp32: ModelProto, int8: ModelProto, precision: str, frame_bgr: Frame) -> Divergence:
+    """Compare an FP32 graph with the INT8 graph made from it, as it is written."""
+    common = [name for name in inner_floats(fp32) if name in set(inner_floats(int8))]
+    reference = Observer(fp32, common)(frame_bgr)
+    found = Observer(int8, common, optimised=False)(frame_bgr)
+    # Tensors that one of the dialects has laid out otherwise are not the same tensor.
+    errors = {
+        name: relative_error(reference[name], found[name])
+        for name in common
+        if reference[name].shape == found[name].shape
+    }
+    return divergence("onnx-fp32", precision, fp32, errors)
 
 
 def relative_error(reference: NDArray[Any], found: NDArray[Any]) -> float:

@@ -20,7 +20,7 @@ from edgeseg.errors import BundleError, CheckpointError, ConfigError, Unavailabl
 from edgeseg.files import sha256_file
 from edgeseg.graph.contract import CHECKPOINT_PROPERTY, CLASSES_PROPERTY, FRAME, IMAGE
 from edgeseg.graph.lint import tensor_types
-from edgeseg.graph.locate import Divergence, locate_fp16
+from edgeseg.graph.locate import Divergence, locate_fp16, locate_int8
 from edgeseg.graph.parity import MIN_AGREEMENT, ParityReport, Reference, measure_parity
 from edgeseg.graph.recipe import ExportConfig
 from edgeseg.labels import LabelMap, distinct_palette
@@ -92,7 +92,7 @@ def dataset_frames(dataset: SegmentationDataset, limit: int, camera_hw: tuple[in
 class Recheck:
     """The ladder on given graphs; without the trained model (None), from FP32 on.
 
-    A kept FP16 graph comes alone: the FP32 graph above it is then exported again from the trained model.
+    A kept FP16 or INT8 graph comes alone: the FP32 graph above it is then exported again from the trained model.
     """
 
     def __init__(self, exported: Exported, trained: TrainedModel | None) -> None:
@@ -123,7 +123,7 @@ class Recheck:
         )
 
     def locate(self, frame_bgr: Frame) -> list[Divergence]:
-        """Walk through the graphs: PyTorch beside FP32 if the trained model is given, and FP32 beside FP16."""
+        """Walk through the graphs: PyTorch beside FP32 if the trained model is given, and FP32 beside FP16 and INT8."""
         found = []
         if self._trained is not None:
             from edgeseg.graph.export import export_graph
@@ -133,6 +133,11 @@ class Recheck:
             found.append(locate_fp32(program, self._graphs["fp32"], frame_bgr))
         if "fp16" in self._graphs:
             found.append(locate_fp16(self._graphs["fp32"], self._graphs["fp16"], frame_bgr))
+        found += [
+            locate_int8(self._graphs["fp32"], graph, precision, frame_bgr)
+            for precision, graph in self._graphs.items()
+            if precision.startswith("int8")
+        ]
         return found
 
 
@@ -163,12 +168,20 @@ def _graph_file(path: Path) -> Exported:
         _, height, width, _ = shapes[FRAME]
     except Exception as error:  # protobuf's, JSON's and our own; whatever it is, this is no graph that we wrote
         raise BundleError(f"{path} is not a sealed graph of edgeseg. Name one, or a bundle (a folder).") from error
-    half = TensorProto.FLOAT16 in tensor_types(model).values()
     return Exported(
         path=path,
-        graphs={"fp16" if half else "fp32": model},
+        graphs={_precision_of(model): model},
         label_map=LabelMap(names, distinct_palette(len(names))),
         network_hw=(network_height, network_width),
         camera_hw=(height, width) if height and width else None,
         checkpoint_sha256=properties.get(CHECKPOINT_PROPERTY),
     )
+
+
+def _precision_of(model: ModelProto) -> str:
+    """By what the graph computes with; of the INT8 dialects only that for CPUs has unsigned activations."""
+    types = tensor_types(model)
+    zero_points = {types.get(node.input[2]) for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    if zero_points:
+        return "int8-cpu" if TensorProto.UINT8 in zero_points else "int8-trt"
+    return "fp16" if TensorProto.FLOAT16 in types.values() else "fp32"
