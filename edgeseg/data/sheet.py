@@ -78,7 +78,7 @@ def draw_grid(tiles: Sequence[tuple[Frame, str]], title: str, *, columns: int = 
     """BGR picture of photographs, uint8 (H, W, 3) of any size, each with a line of text, `columns` side by side."""
     columns = min(columns, len(tiles))
     width = columns * (panel_width + _GAP) + _GAP
-    strips = [_heading(title, (), width, panel_width)]
+    strips = [_heading(title, (), width, panel_width)[: _CAPTION + _GAP]]
     for start in range(0, len(tiles), columns):
         row = tiles[start : start + columns]
         heights = [max(1, round(frame.shape[0] * panel_width / frame.shape[1])) for frame, _ in row]

@@ -15,7 +15,9 @@ from edgeseg.quantize.look import NEAR_BITS, Look, look_at
 from edgeseg.quantize.stratify import BRIGHTNESS_STEPS
 
 LEAST_FRAMES = 32
-"""Fewer are worth a word: single frames decide the ranges then."""
+"""Fewer are worth a word: single frames decide the ranges then. Measured on the default model and CamVid train, spans
+against those of 96 frames, 5th to 95th percentile of its tensors: by squared error 0.94 to 1.05 with 32 frames, 0.81 to
+1.04 with 8; min-max 0.82 to 1 with 32, 0.63 to 1 with 8."""
 MUCH_ALIKE = 0.25
 """Share of frames with a near-duplicate in the set from which on it is smaller than it looks."""
 

@@ -203,7 +203,9 @@ def synthetic_sources(
 ) -> list[FrameSource]:
     """The synthetic drive in all weathers, `frames` in all: what there is to calibrate on where there is no data.
 
-    Towns of the drive's train split. A network that never saw the drive reacts to it otherwise than to a camera.
+    Towns of the drive's train split. It stands in for real frames, and is not as good: in the default model its ranges
+    span 0.98 of CamVid train's in the median (40 and 96 frames, squared error), but 0.79 to 1.50 from the 5th to the
+    95th percentile of tensors. On CamVid val mIoU drops by as much, 0.10 points, the worst class by 0.63, not 0.47.
     """
     height, width = np.clip(size_hw, *_DRAWN_HW).tolist()
     each = -(-frames // len(SCENES))

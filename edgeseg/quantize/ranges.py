@@ -23,7 +23,10 @@ from edgeseg.quantize.histogram import Histogram
 from edgeseg.types import Frame
 
 METHODS = ("min-max", "moving-average", "percentile", "entropy", "mse")
-DEFAULT_METHOD = "entropy"
+DEFAULT_METHOD = "mse"
+"""Measured on every fourth frame of CamVid val, default model, CPU dialect, calibrated on 32 frames of train: mIoU
+drops by 0.10 points, the worst class by 0.47, and 99.70 % of pixels keep their class. Min-max 0.09, 0.32, 99.65 %;
+moving average 0.09, 0.61, 99.68 %; percentile 0.22, 0.79, 99.65 %; entropy, for 128 levels, 0.39, 1.50, 99.35 %."""
 
 SCHEMA = "edgeseg-ranges/1"
 
