@@ -21,6 +21,7 @@ from edgeseg.graph import deliver as float_stage
 from edgeseg.graph.deliver import Delivery, deliver
 from edgeseg.graph.export import ExportedGraph
 from edgeseg.graph.frames import NamedFrame
+from edgeseg.graph.recheck import Recheck, open_exported
 from edgeseg.graph.recipe import ExportConfig
 from edgeseg.quantize import deliver as stage
 from edgeseg.quantize import judge
@@ -186,7 +187,7 @@ def test_saturated_ranges_are_over_budget(
 
 
 def test_saturated_ranges_fail_parity_where_nobody_kept_a_budget(
-    config: Int8Config, observe: Observe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: ExportedGraph, config: Int8Config, observe: Observe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "observe_ranges", lambda *args, **given: _halved(_halved(observe(*args, **given))))
     anything = replace(config, budget=Budget(100, 100, 100))
@@ -196,6 +197,16 @@ def test_saturated_ranges_fail_parity_where_nobody_kept_a_budget(
     assert set(delivery.kept) == {"int8-cpu", "int8-trt"}
     with pytest.raises(GateError, match=r"onnx-int8-cpu is not .*of pixels keep their class"):
         delivery.raise_if_failed()
+    # What the message names can be looked at: each graph says itself which it is, and where the error grows.
+    for precision, path in delivery.kept.items():
+        kept = open_exported(path)
+        assert list(kept.graphs) == [precision]
+        (divergence,) = Recheck(replace(kept, graphs={"fp32": exported.model, **kept.graphs}), None).locate(
+            soft_frames(1)[0]
+        )
+        assert (divergence.reference, divergence.candidate) == ("onnx-fp32", f"onnx-{precision}")
+        assert divergence.compared > 5
+        assert divergence.steepest[0].growth > 1
 
 
 def test_slower_than_float_is_refused(config: Int8Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
