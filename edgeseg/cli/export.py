@@ -133,6 +133,7 @@ def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple
         budget,
         methods=METHOD_ORDER if args.ranges is None else (args.ranges,),
         note=sources.note,
+        lineage=trained.lineage if args.ranges is None else {},
     )
     return partial(
         int8_within_budget,

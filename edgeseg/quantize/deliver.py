@@ -23,6 +23,7 @@ from edgeseg.quantize.judge import Judge, all_sized, sized
 from edgeseg.quantize.ranges import METHODS, observe_ranges
 from edgeseg.quantize.scoring import Agreement, segmenter
 from edgeseg.quantize.sensitivity import LayerLoss
+from edgeseg.quantize.trained_ranges import TRAINED, with_trained_ranges
 from edgeseg.types import Frame
 
 METHOD_ORDER = ("mse", "moving-average", "min-max", "percentile", "entropy")
@@ -66,6 +67,8 @@ class Int8Config:
     """CPU threads of the latency figures."""
     note: str | None = None
     """What the manifest must say besides, such as that the frames are drawn."""
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    """The checkpoint's. Ranges that it was trained with (`edgeseg train --qat`) are tried before `methods`."""
 
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in METHODS]
@@ -98,6 +101,8 @@ def int8_within_budget(
     table = observe_ranges(
         exported.model, all_sized(calibrated, camera_hw), calibration_digest=config.calibration.digest
     )
+    table = with_trained_ranges(table, config.lineage)
+    methods = (*(method for method in table.ranges if method == TRAINED), *config.methods)
     tell(f"ranges of all tensors observed on {table.frames} frames")
     judge = Judge(exported, floats, table, judged, label_map, threads=config.threads, tell=tell)
     record: dict[str, Any] = {
@@ -112,7 +117,7 @@ def int8_within_budget(
     tried: dict[str, list[dict[str, Any]]] = {}
     refusal = None
     for dialect, precision in DIALECTS.items():
-        found = judge.search(dialect, config.methods, config.budget)
+        found = judge.search(dialect, methods, config.budget)
         tried[precision] = [mix.to_dict() for mix in found.mixes]
         picture = _beside(report_stem, f"{precision}.png")
         save_front(picture, found, judge.fp32, config.budget, f"{report_stem.name} {precision}")

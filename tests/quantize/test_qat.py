@@ -14,9 +14,11 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tiny_datasets import FOLDER_TOML, save_frame, save_grey
+from tiny_judged import Frames
 from torch import nn
 
 from edgeseg.cli.main import main
+from edgeseg.data import open_dataset
 from edgeseg.data.augment import AugmentConfig
 from edgeseg.errors import CheckpointError, ConfigError
 from edgeseg.files import sha256_file
@@ -28,6 +30,8 @@ from edgeseg.graph.recipe import ExportConfig
 from edgeseg.models.checkpoint import load_checkpoint, save_checkpoint
 from edgeseg.models.registry import NETWORKS, ModelSpec
 from edgeseg.models.upsampling import transposed_upsample
+from edgeseg.quantize.budget import Budget
+from edgeseg.quantize.deliver import Int8Config, int8_within_budget
 from edgeseg.quantize.dialects import quantize
 from edgeseg.quantize.dialects.cpu import asymmetric
 from edgeseg.quantize.dialects.layout import channels_last
@@ -447,3 +451,25 @@ def assert_same_places(exported: ExportedGraph, graph: ModelProto, simulation: S
     int8 = {each.name for each in graph.graph.initializer if each.data_type == TensorProto.INT8 and each.dims}
     names = {name.removesuffix(".q").removeprefix("network.").removesuffix("_phases") for name in int8}
     assert {name for name in names if not name.endswith(".zero_point")} == simulation.weights
+
+
+def test_an_export_tries_the_trained_ranges_first(
+    fine: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "edgeseg.quantize.judge.latencies_ms",
+        lambda models, *_, **__: {precision: 1.0 if precision.startswith("int8") else 2.0 for precision in models},
+    )
+    model, exported = load_checkpoint(fine), float_graph(fine)
+    config = Int8Config(
+        Frames(tuple(frames())),
+        open_dataset("folder", data / "greys", "all"),
+        Budget(max_miou_drop=20, max_class_drop=30),
+        methods=("min-max",),
+        threads=1,
+        lineage=model.lineage,
+    )
+    made = int8_within_budget(
+        exported, {"fp32": exported.model}, config=config, label_map=model.label_map, report_stem=tmp_path / "x"
+    )
+    assert {entry["method"] for entry in made.record["graphs"].values()} == {TRAINED}
