@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -40,8 +41,8 @@ from edgeseg.training.recipe import (
 from edgeseg.training.trainer import Trainer
 from edgeseg.training.validation import Validation
 
-NETWORKS.setdefault(tiny_network.NAME, "tiny_network:build")
-NETWORKS.setdefault("steady", "test_distributed:steady")
+OWN_NETWORKS = {tiny_network.NAME: "tiny_network:build", "steady": "test_distributed:steady"}
+NETWORKS.update(OWN_NETWORKS)
 CPU = torch.device("cpu")
 
 
@@ -78,11 +79,16 @@ RECIPE = Recipe(
 )
 
 
+def forget_networks() -> None:
+    for name in OWN_NETWORKS:
+        NETWORKS.pop(name, None)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _known() -> Iterator[None]:
+    NETWORKS.update(OWN_NETWORKS)
     yield
-    for name in (tiny_network.NAME, "steady"):
-        NETWORKS.pop(name, None)
+    forget_networks()
 
 
 @pytest.fixture(scope="module")
@@ -329,3 +335,8 @@ def test_torchrun_starts_the_command(data: Path, tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines] == ["short:", "epoch", "wrote"]
     assert "2 processes" in lines[0]
     assert (tmp_path / "runs/short/short.safetensors").is_file()
+
+
+if multiprocessing.parent_process() is None:
+    # The pair's processes import this module to find its functions, and keep its networks; other tests shall not.
+    forget_networks()
