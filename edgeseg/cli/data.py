@@ -1,4 +1,4 @@
-"""`edgeseg data inspect` and `edgeseg data convert`: what a dataset holds, and the same in a common layout."""
+"""`edgeseg data inspect`, `convert`, `formats`: what a dataset holds, the same in a common layout, what is known."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("--to", required=True, choices=("voc", "folder"), help="layout to write")
     add_dataset_options(convert, split=None)
     convert.set_defaults(verb_run=_convert)
+    summary = "list the formats and how a folder of each is recognised"
+    verbs.add_parser("formats", help=summary, description=summary + ".").set_defaults(verb_run=_formats)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,6 +103,14 @@ def _convert(args: argparse.Namespace) -> int:
         print(f"{result.copied} images copied as they were, {encoded} encoded as {how}")
     for name, wanted in result.renamed.items():
         print(f"{wanted} was taken and is now {name}")
+    return 0
+
+
+def _formats(args: argparse.Namespace) -> int:  # noqa: ARG001 (verbs are called alike)
+    from edgeseg.data import FORMATS, dataset_format
+
+    for name in FORMATS:
+        print(f"{name:<16}  {dataset_format(name).signs}")
     return 0
 
 

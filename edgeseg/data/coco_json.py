@@ -7,6 +7,7 @@ process that touches them; COCO's train2017 has 860,001. Here one takes a hundre
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -212,9 +213,13 @@ def split_of(path: Path, prefix: str) -> str:
     return path.stem.removeprefix(prefix)
 
 
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises for a name that is too long to be one)
+
+
 def require_files(name: str, files: Iterable[Path], role: str) -> None:
     """Raises `DataError` naming the first that is missing, and how many are."""
-    missing = [file for file in files if not file.is_file()]
+    missing = [file for file in files if not _is_file(file)]
     if missing:
         more = f" So are {len(missing) - 1} more." if len(missing) > 1 else ""
         raise DataError(
@@ -230,7 +235,7 @@ def image_folder(path: Path, split: str, file_name: str) -> Path:
         path.parent,
     ]
     for place in places:
-        if (place / file_name).is_file():
+        if _is_file(place / file_name):
             return place
     raise DataError(
         f"{path}: its first image {file_name} is in none of the usual places ({places[0]}, {places[1]}, …). "

@@ -20,7 +20,7 @@ class DatasetFormat:
     recognises: Callable[[Path], bool]
     """Whether a folder (or file) is laid out in this format. Looks at names, and at no more of a file than its head."""
     signs: str
-    """What `recognises` looks for, in words, for the message about a folder that is none of the formats."""
+    """What `recognises` looks for, in words, for `edgeseg data formats`."""
 
 
 def has_any(*paths: str) -> Callable[[Path], bool]:
