@@ -34,7 +34,7 @@ class RunState:
     """Sum of those steps' losses."""
     history: list[dict[str, float]] = field(default_factory=list)
     tensors: dict[str, Any] = field(default_factory=dict)
-    """State dicts of network, average and optimiser; the generators' states of every process."""
+    """State dicts of network, average and optimiser; the generators' states, equal in all processes."""
 
 
 def save_state(path: Path, state: RunState, recipe: Recipe) -> None:
