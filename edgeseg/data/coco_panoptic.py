@@ -62,7 +62,8 @@ class CocoPanoptic:
             raise DataError(f"{path}: annotates no image. Choose another file.")
         names = tuple(self._file.categories.values())
         try:
-            self._label_map = LabelMap(names, distinct_palette(len(names)))
+            # Without the first colour, black: there is no background here, and people would get it.
+            self._label_map = LabelMap(names, distinct_palette(len(names) + 1)[1:])
         except ConfigError as error:
             raise DataError(f"{path}: {error}") from error
         self._class_of = {key: number for number, key in enumerate(self._file.categories)}
