@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.cli.dataset_options import add_dataset_options, format_of
-from edgeseg.cli.output import add_json_option, format_table, write_report
+from edgeseg.cli.output import add_json_option, format_table, png_path, write_report
 
 if TYPE_CHECKING:
     from edgeseg.data.inspect import Inspection, SplitReport
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     inspect.add_argument("data", metavar="PATH", help="folder or annotation file of the dataset")
     add_dataset_options(inspect, split=None)
     inspect.add_argument("--limit", type=int, metavar="N", help="only N samples of each split, evenly spread")
-    inspect.add_argument("--contact-sheet", type=Path, metavar="PNG", help="draw some samples, image | labels")
+    inspect.add_argument("--contact-sheet", type=png_path, metavar="PNG", help="draw some samples, image | labels")
     add_json_option(inspect)
     inspect.set_defaults(verb_run=_inspect)
     summary = "write a dataset as PASCAL VOC layout or as a plain folder"

@@ -90,3 +90,10 @@ def test_every_format_is_listed_with_its_signs(capsys: pytest.CaptureFixture[str
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     assert [name for name, *_ in lines] == list(FORMATS)
     assert all(len(line) == 2 for line in lines)
+
+
+def test_a_sheet_that_is_no_png_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["data", "inspect", str(camvid(tmp_path)), "--contact-sheet", str(tmp_path / "sheet.txt")])
+    assert "end its name in .png" in capsys.readouterr().err
+    assert not (tmp_path / "sheet.txt").exists()
