@@ -51,7 +51,7 @@ def load_state(path: Path, recipe: Recipe) -> RunState:
     content = read_plain(path, "Delete it to start anew, or choose another --output.")
     if not isinstance(content, dict) or not content.keys() >= {"epoch", "history", "recipe"}:
         raise CheckpointError(f"{path}: not a training state. Choose another --output.")
-    if not content.keys() >= set(_PROGRESS):
+    if not content.keys() >= {*_PROGRESS, "processes"}:
         raise CheckpointError(f"{path}: an older edgeseg wrote it. Finish with that one, or choose another --output.")
     changed = list(_changes(content.pop("recipe"), recipe))
     if changed:
