@@ -54,7 +54,7 @@ def _inspect(args: argparse.Namespace) -> int:
 
     from edgeseg.data.base import Sample
     from edgeseg.data.inspect import inspect_dataset
-    from edgeseg.data.sheet import Row, class_panel, save_sheet
+    from edgeseg.data.sheet import Row, class_panel, draw_sheet, save_picture
     from edgeseg.labels import LabelMap
 
     rows: list[Row] = []
@@ -77,9 +77,9 @@ def _inspect(args: argparse.Namespace) -> int:
     if args.contact_sheet is not None and report.label_map is not None:
         title = f"{report.format}: {args.data}"
         many = len(report.label_map) > _CLASSES_SHOWN
-        save_sheet(
-            args.contact_sheet, rows, ("image", "labels"), title, report.label_map, classes=drawn if many else None
-        )
+        classes = drawn if many else None
+        sheet = draw_sheet(rows, ("image", "labels"), title, report.label_map, classes=classes)
+        save_picture(args.contact_sheet, sheet)
         print(f"contact sheet: {args.contact_sheet}")
     return 1 if report.errors else 0
 

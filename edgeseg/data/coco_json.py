@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.data.format import head_matches
 from edgeseg.errors import DataError
 
 Visitor = Callable[[dict[str, Any]], None]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_HEAD_BYTES = 4096
 _FIRST_KEY = re.compile(rb'\s*\{\s*"(info|licenses|images|annotations|categories|type)"\s*:')
 
 
@@ -180,11 +180,7 @@ def _skip(text: str, at: int) -> int:
 
 def is_coco_json(path: Path) -> bool:
     """Whether a file's name and first bytes are those of a COCO file."""
-    if path.suffix.lower() != ".json" or not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        head = stream.read(_HEAD_BYTES)
-    return _FIRST_KEY.match(head.removeprefix(_BYTE_ORDER_MARK)) is not None
+    return path.suffix.lower() == ".json" and path.is_file() and head_matches(path, _FIRST_KEY)
 
 
 def find_json(root: Path, prefix: str, split: str) -> Path:

@@ -60,20 +60,6 @@ def draw_sheet(
     return np.vstack([heading, *[_drawn(row, width, panel_width) for row in rows], legend])
 
 
-def save_sheet(
-    path: Path,
-    rows: Sequence[Row],
-    columns: Sequence[str],
-    title: str,
-    label_map: LabelMap,
-    *,
-    classes: Collection[int] | None = None,
-    extra: Sequence[tuple[str, Rgb]] = (),
-) -> None:
-    """Write `draw_sheet` as PNG, atomically."""
-    save_picture(path, draw_sheet(rows, columns, title, label_map, classes=classes, extra=extra))
-
-
 def save_picture(path: Path, picture_bgr: Frame) -> None:
     """Write a BGR picture as PNG, atomically."""
     _, png = cv2.imencode(".png", picture_bgr)
