@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_network
+import tiny_runs
 import torch
 from pair import COUNT, Pair
-from tiny_datasets import folder
 from torch import nn
 
 from edgeseg.data import open_dataset
-from edgeseg.data.augment import AugmentConfig
 from edgeseg.errors import DataError, EdgesegError
 from edgeseg.files import sha256_file
 from edgeseg.metrics.evaluate import evaluate
@@ -31,11 +30,8 @@ from edgeseg.training.batch_norm import SyncBatchNorm2d, synchronise
 from edgeseg.training.dropout import share_dropout
 from edgeseg.training.losses import LossConfig
 from edgeseg.training.recipe import (
-    DataConfig,
     ModelConfig,
-    OptimiserConfig,
     Recipe,
-    ScheduleConfig,
     ValidationConfig,
     with_schedule,
 )
@@ -66,15 +62,10 @@ def steady(spec: ModelSpec) -> nn.Module:
     return network
 
 
-RECIPE = Recipe(
-    name="short",
-    data=(DataConfig("folder", "pets", "all"),),
-    augment=AugmentConfig(crop_hw=(32, 48)),
-    size_hw=(64, 96),
-    seed=4,
+RECIPE = replace(
+    tiny_runs.RECIPE,
     model=ModelConfig(network="steady"),
-    optimiser=OptimiserConfig(learning_rate=0.02, backbone_factor=1.0),
-    schedule=ScheduleConfig(epochs=3, batch_size=4, warmup_iterations=2, workers=0),
+    schedule=replace(tiny_runs.RECIPE.schedule, epochs=3, batch_size=4),
     loss=LossConfig(class_weight_offset=1.1, jaccard=0.5, ohem_fraction=0.7),
     validation=ValidationConfig("folder", "pets", "all", every=2),
 )
@@ -101,9 +92,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Nine pictures: two batches of four to an epoch, and shares of five and four to validate."""
-    root = tmp_path_factory.mktemp("data")
-    folder(root / "pets", "abcdefghi")
-    return root
+    return tiny_runs.pets(tmp_path_factory, "abcdefghi")
 
 
 def whole_batch() -> torch.Tensor:
@@ -334,14 +323,7 @@ NETWORKS["tiny"] = "tiny_network:build"
 sys.exit(main(sys.argv[1:]))
 """
 
-RECIPE_FILE = """
-name = "short"
-size_hw = [64, 96]
-model.network = "tiny"
-augment.crop_hw = [32, 48]
-schedule = {epochs = 1, batch_size = 4, workers = 1}
-data = [{format = "folder", root = "pets", split = "all"}]
-"""
+RECIPE_FILE = tiny_runs.recipe_file(epochs=1, batch_size=4, workers=1)
 
 
 @pytest.mark.slow
