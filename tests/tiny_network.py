@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from edgeseg.errors import CheckpointError
 from edgeseg.labels import LabelMap
-from edgeseg.models.checkpoint import TrainedModel
+from edgeseg.models.checkpoint import TrainedModel, load_checkpoint
 from edgeseg.models.registry import NETWORKS, ModelSpec, build_model
 from edgeseg.models.upsampling import transposed_upsample
 
@@ -50,3 +53,13 @@ def trained(seed: int = 0, *, auxiliary: bool = True) -> TrainedModel:
     spec = ModelSpec(NAME, len(LABELS), auxiliary)
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
     return TrainedModel(build_model(spec).eval(), spec, LABELS, (32, 48), mean, std, lineage={"recipe": {"name": "x"}})
+
+
+def refusal(path: Path) -> str:
+    """Why a checkpoint is refused: a message that names the file and is one line."""
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message

@@ -1,4 +1,4 @@
-"""`edgeseg data inspect` and `edgeseg data convert`: what a dataset holds, and the same in a common layout."""
+"""`edgeseg data inspect`, `convert`, `formats`: what a dataset holds, the same in a common layout, what is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.cli.dataset_options import add_dataset_options, format_of
-from edgeseg.cli.output import add_json_option, format_table, write_report
+from edgeseg.cli.output import add_json_option, format_table, png_path, write_report
 
 if TYPE_CHECKING:
     from edgeseg.data.inspect import Inspection, SplitReport
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     inspect.add_argument("data", metavar="PATH", help="folder or annotation file of the dataset")
     add_dataset_options(inspect, split=None)
     inspect.add_argument("--limit", type=int, metavar="N", help="only N samples of each split, evenly spread")
-    inspect.add_argument("--contact-sheet", type=Path, metavar="PNG", help="draw some samples, image | labels")
+    inspect.add_argument("--contact-sheet", type=png_path, metavar="PNG", help="draw some samples, image | labels")
     add_json_option(inspect)
     inspect.set_defaults(verb_run=_inspect)
     summary = "write a dataset as PASCAL VOC layout or as a plain folder"
@@ -40,6 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("--to", required=True, choices=("voc", "folder"), help="layout to write")
     add_dataset_options(convert, split=None)
     convert.set_defaults(verb_run=_convert)
+    summary = "list the formats and how a folder of each is recognised"
+    verbs.add_parser("formats", help=summary, description=summary + ".").set_defaults(verb_run=_formats)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,7 +54,7 @@ def _inspect(args: argparse.Namespace) -> int:
 
     from edgeseg.data.base import Sample
     from edgeseg.data.inspect import inspect_dataset
-    from edgeseg.data.sheet import Row, class_panel, save_sheet
+    from edgeseg.data.sheet import Row, class_panel, draw_sheet, save_picture
     from edgeseg.labels import LabelMap
 
     rows: list[Row] = []
@@ -75,9 +77,9 @@ def _inspect(args: argparse.Namespace) -> int:
     if args.contact_sheet is not None and report.label_map is not None:
         title = f"{report.format}: {args.data}"
         many = len(report.label_map) > _CLASSES_SHOWN
-        save_sheet(
-            args.contact_sheet, rows, ("image", "labels"), title, report.label_map, classes=drawn if many else None
-        )
+        classes = drawn if many else None
+        sheet = draw_sheet(rows, ("image", "labels"), title, report.label_map, classes=classes)
+        save_picture(args.contact_sheet, sheet)
         print(f"contact sheet: {args.contact_sheet}")
     return 1 if report.errors else 0
 
@@ -101,6 +103,14 @@ def _convert(args: argparse.Namespace) -> int:
         print(f"{result.copied} images copied as they were, {encoded} encoded as {how}")
     for name, wanted in result.renamed.items():
         print(f"{wanted} was taken and is now {name}")
+    return 0
+
+
+def _formats(args: argparse.Namespace) -> int:  # noqa: ARG001 (verbs are called alike)
+    from edgeseg.data import FORMATS, dataset_format
+
+    for name in FORMATS:
+        print(f"{name:<16}  {dataset_format(name).signs}")
     return 0
 
 

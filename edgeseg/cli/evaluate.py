@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.cli.dataset_options import add_dataset_options, open_named
-from edgeseg.cli.output import add_json_option, format_table, write_report
+from edgeseg.cli.output import add_json_option, format_table, png_path, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,9 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--metrics", metavar="A,B", help=f"more than the confusion matrix: {', '.join(METRICS)}, or {ALL}"
     )
     parser.add_argument("--object-class", metavar="NAME", help="class of the metric objects; default: the pedestrian")
-    parser.add_argument("--confusion", type=_png_path, metavar="PNG", help="write a picture of the confusion matrix")
+    parser.add_argument("--confusion", type=png_path, metavar="PNG", help="write a picture of the confusion matrix")
     parser.add_argument(
-        "--contact-sheet", type=_png_path, metavar="PNG", help="write image | truth | prediction | error"
+        "--contact-sheet", type=png_path, metavar="PNG", help="write image | truth | prediction | error"
     )
     parser.add_argument(
         "--record", action="store_true", help="keep the figures in the checkpoint; bundles made of it carry them"
@@ -234,14 +234,6 @@ def format_result(result: EvaluationResult) -> str:
             format_table(("worst frames", "mIoU %"), worst),
         )
     )
-
-
-def _png_path(text: str) -> Path:
-    """Refused while parsing, before minutes of segmenting."""
-    path = Path(text)
-    if path.suffix.lower() != ".png":
-        raise argparse.ArgumentTypeError(f"{text!r} is a PNG picture: end its name in .png")
-    return path
 
 
 def _scales(text: str) -> tuple[float, ...]:

@@ -15,6 +15,14 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was measured to FILE as JSON")
 
 
+def png_path(text: str) -> Path:
+    """`type` of an option that names a picture: refused while parsing, before minutes of work."""
+    path = Path(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text!r} is a PNG picture: end its name in .png")
+    return path
+
+
 def write_report(args: argparse.Namespace, report: dict[str, Any]) -> None:
     """Write `report` where `--json` says, if it says."""
     if args.json is not None:

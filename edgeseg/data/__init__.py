@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ FORMATS = {
     "synthetic": "edgeseg.data.synthetic",
 }
 """Format name → module, loaded when first used, whose `FORMAT` is a `DatasetFormat`."""
+
+_FOLDERS_TRIED = 50
+"""Folders looked into for a dataset where the one that was named is none."""
 
 
 def dataset_format(name: str) -> DatasetFormat:
@@ -71,10 +75,28 @@ def detect_format(root: Path | str) -> str:
     path = Path(root)
     if not path.exists():
         raise DataError(f"{path}: no such dataset folder. Check the path.")
-    found = [name for name in FORMATS if dataset_format(name).recognises(path)]
+    found = _recognised(path)
     if len(found) == 1:
         return found[0]
     if found:
         raise DataError(f"{path}: looks like {' and '.join(found)} at once. Say which with --format.")
-    signs = "; ".join(f"{name} has {signs}" for name in FORMATS if (signs := dataset_format(name).signs))
-    raise DataError(f"{path}: not a dataset layout known here ({signs}). Check the path or give --format.")
+    below = ", ".join(f"{folder.name} ({' or '.join(names)})" for folder, names in _recognised_below(path))
+    if below:
+        raise DataError(f"{path}: not a dataset layout known here, but folders in it are: {below}. Choose one of them.")
+    raise DataError(
+        f"{path}: not a dataset layout known here. `edgeseg data formats` tells what each looks like; "
+        "check the path or give --format."
+    )
+
+
+def _recognised(path: Path) -> list[str]:
+    return [name for name in FORMATS if dataset_format(name).recognises(path)]
+
+
+def _recognised_below(path: Path) -> list[tuple[Path, list[str]]]:
+    """Folders right below `path` that are datasets, with the formats of each: a user often names the one above."""
+    if not path.is_dir():
+        return []
+    folders = (entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
+    found = ((folder, _recognised(folder)) for folder in islice(folders, _FOLDERS_TRIED))
+    return [(folder, names) for folder, names in found if names]

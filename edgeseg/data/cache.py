@@ -23,7 +23,6 @@ from edgeseg.data.base import Sample, SegmentationDataset, files_of
 from edgeseg.data.mapped import MappedDataset
 from edgeseg.errors import ConfigError, DataError
 from edgeseg.files import atomic_path
-from edgeseg.labels import LabelMap
 
 MEMORY_LIMIT_BYTES = 4 << 30
 """Most that a cache in memory takes unless told otherwise: half of a small workstation's 8 GB."""
@@ -72,16 +71,7 @@ class _Cache:
 
     def __init__(self, dataset: SegmentationDataset) -> None:
         self._dataset = dataset
-
-    @property
-    def name(self) -> str:
-        """The dataset's own."""
-        return self._dataset.name
-
-    @property
-    def label_map(self) -> LabelMap:
-        """The dataset's own."""
-        return self._dataset.label_map
+        self.name, self.label_map = dataset.name, dataset.label_map
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -64,7 +64,7 @@ class CocoInstances:
     """
 
     def __init__(self, name: str, path: Path, split: str, *, annotated_only: bool = False) -> None:
-        self._name = name
+        self.name = name
         category, crowd, area, image_of, bare = [], [], [], [], []
 
         def visit(annotation: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class CocoInstances:
                 f"{path}: {len(bare)} of {len(image_of)} annotations have no outline (the first has id {bare[0]}); a "
                 "box is no mask. Remove them, or give them a segmentation."
             )
-        self._label_map, label_of = _classes(self._file)
+        self.label_map, label_of = _classes(self._file)
         self._images = list(self._file.images.values())
         self._folder = _checked_folder(name, self._file, split)
         rows = {key: row for row, key in enumerate(self._file.images)}
@@ -103,7 +103,7 @@ class CocoInstances:
         covered = np.bincount(self._image_of, self._area * wanted, minlength=len(self._images))
         self._samples = np.flatnonzero(covered > _ANNOTATED_PX)
         if not len(self._samples):
-            raise DataError(f"{self._name}: no image has more than {_ANNOTATED_PX} pixels of objects. Take all images.")
+            raise DataError(f"{self.name}: no image has more than {_ANNOTATED_PX} pixels of objects. Take all images.")
 
     def mapped(self, mapping: ClassMapping) -> CocoInstances:
         """The same objects in the mapping's classes: one that becomes what `background` becomes covers nothing.
@@ -112,20 +112,10 @@ class CocoInstances:
         does not fit, `DataError` where `-annotated` leaves no image.
         """
         changed = copy.copy(self)
-        changed._target = mapping.lut(self._label_map)[self._target]
-        changed._name, changed._label_map = f"{self._name}, {mapping.name}", mapping.target
+        changed._target = mapping.lut(self.label_map)[self._target]
+        changed.name, changed.label_map = f"{self.name}, {mapping.name}", mapping.target
         changed._choose_samples()
         return changed
-
-    @property
-    def name(self) -> str:
-        """Format and split."""
-        return self._name
-
-    @property
-    def label_map(self) -> LabelMap:
-        """Background, then the categories of the file."""
-        return self._label_map
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -149,7 +139,7 @@ class CocoInstances:
     def _draw(self, row: int, entry: CocoImage) -> Labels:
         """Objects of one class are united first, so that only different classes can conflict."""
         rows = self._order[self._first[row] : self._first[row + 1]]
-        void, background = self._label_map.void, self._target[0]
+        void, background = self.label_map.void, self._target[0]
         parts: dict[int, list[dict[str, Any]]] = {}
         for position, annotation in zip(rows, self._file.annotations(rows), strict=True):
             target = int(self._target[self._own_label[position]])

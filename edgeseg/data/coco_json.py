@@ -7,6 +7,7 @@ process that touches them; COCO's train2017 has 860,001. Here one takes a hundre
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.data.format import head_matches
 from edgeseg.errors import DataError
 
 Visitor = Callable[[dict[str, Any]], None]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_HEAD_BYTES = 4096
 _FIRST_KEY = re.compile(rb'\s*\{\s*"(info|licenses|images|annotations|categories|type)"\s*:')
 
 
@@ -179,11 +180,7 @@ def _skip(text: str, at: int) -> int:
 
 def is_coco_json(path: Path) -> bool:
     """Whether a file's name and first bytes are those of a COCO file."""
-    if path.suffix.lower() != ".json" or not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        head = stream.read(_HEAD_BYTES)
-    return _FIRST_KEY.match(head.removeprefix(_BYTE_ORDER_MARK)) is not None
+    return path.suffix.lower() == ".json" and path.is_file() and head_matches(path, _FIRST_KEY)
 
 
 def find_json(root: Path, prefix: str, split: str) -> Path:
@@ -212,9 +209,13 @@ def split_of(path: Path, prefix: str) -> str:
     return path.stem.removeprefix(prefix)
 
 
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises for a name that is too long to be one)
+
+
 def require_files(name: str, files: Iterable[Path], role: str) -> None:
     """Raises `DataError` naming the first that is missing, and how many are."""
-    missing = [file for file in files if not file.is_file()]
+    missing = [file for file in files if not _is_file(file)]
     if missing:
         more = f" So are {len(missing) - 1} more." if len(missing) > 1 else ""
         raise DataError(
@@ -230,7 +231,7 @@ def image_folder(path: Path, split: str, file_name: str) -> Path:
         path.parent,
     ]
     for place in places:
-        if (place / file_name).is_file():
+        if _is_file(place / file_name):
             return place
     raise DataError(
         f"{path}: its first image {file_name} is in none of the usual places ({places[0]}, {places[1]}, …). "

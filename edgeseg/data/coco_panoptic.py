@@ -49,7 +49,7 @@ class CocoPanoptic:
     """
 
     def __init__(self, name: str, path: Path, split: str) -> None:
-        self._name = name
+        self.name = name
         annotated: list[tuple[int | str, str]] = []
 
         def visit(annotation: dict[str, Any]) -> None:
@@ -62,7 +62,8 @@ class CocoPanoptic:
             raise DataError(f"{path}: annotates no image. Choose another file.")
         names = tuple(self._file.categories.values())
         try:
-            self._label_map = LabelMap(names, distinct_palette(len(names)))
+            # Without the first colour, black: there is no background here, and people would get it.
+            self.label_map = LabelMap(names, distinct_palette(len(names) + 1)[1:])
         except ConfigError as error:
             raise DataError(f"{path}: {error}") from error
         self._class_of = {key: number for number, key in enumerate(self._file.categories)}
@@ -79,23 +80,13 @@ class CocoPanoptic:
             raise DataError(f"{path}: no folder {places[0]} with its PNG files. Unpack them there.")
         pairs = [Pair(images / self._file.images[key].file_name, masks / file) for key, file in annotated]
         seen: set[str] = set()
-        require_files(self._name, (pair.image for pair in pairs), "image")
-        require_files(self._name, (pair.mask for pair in pairs), "PNG")
+        require_files(self.name, (pair.image for pair in pairs), "image")
+        require_files(self.name, (pair.mask for pair in pairs), "PNG")
         for pair in pairs:
             if pair.name in seen:
                 raise DataError(f"{path}: annotates {pair.image.name} twice. Keep one entry of the two.")
             seen.add(pair.name)
         return pairs
-
-    @property
-    def name(self) -> str:
-        """Format and split."""
-        return self._name
-
-    @property
-    def label_map(self) -> LabelMap:
-        """The file's categories."""
-        return self._label_map
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -119,7 +110,7 @@ class CocoPanoptic:
         blue, green, red = (mask.pixels_bgr()[..., channel].astype(np.int32) for channel in range(3))
         ids = red | green << 8 | blue << 16
         try:
-            known = {0: self._label_map.void} | {int(s["id"]): self._class_of[s["category_id"]] for s in segments}
+            known = {0: self.label_map.void} | {int(s["id"]): self._class_of[s["category_id"]] for s in segments}
             keys = np.array(sorted(known), np.int64)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{self._file.path}: segments of {pair.mask.name} cannot be used ({error!r}).") from error

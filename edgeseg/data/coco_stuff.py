@@ -29,7 +29,8 @@ _ALL = "all"
 
 def _coding(categories: Mapping[int, str], offset: int, unlabelled: int) -> ValueTable:
     """Values are category ids plus `offset`; classes are the categories in the order of their ids."""
-    label_map = LabelMap(tuple(categories.values()), distinct_palette(len(categories)))
+    palette = distinct_palette(len(categories) + 1)[1:]  # without black, the background's: there is none
+    label_map = LabelMap(tuple(categories.values()), palette)
     ids = {key + offset: number for number, key in enumerate(categories)}
     return ValueTable(label_map, {**ids, unlabelled: label_map.void})
 

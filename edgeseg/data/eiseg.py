@@ -20,16 +20,14 @@ from pathlib import Path
 
 from edgeseg.data.base import Sample
 from edgeseg.data.eiseg_labels import LabelList, Polygon, read_coco, read_label_list, read_polygons
-from edgeseg.data.format import DatasetFormat, stems
+from edgeseg.data.format import DatasetFormat, head_matches, stems
 from edgeseg.data.images import IMAGE_SUFFIXES, read_upright_image
-from edgeseg.data.pairs import Pair, read_list, require_folder, same_size
+from edgeseg.data.pairs import Pair, read_list, require_folder, require_own_names, same_size
 from edgeseg.errors import DataError
-from edgeseg.labels import LabelMap
 from edgeseg.types import Labels
 
 _LISTS = ("autosave_label.txt", "labels.txt", "label.txt")
 _COCO = "annotations.json"
-_HEAD_BYTES = 512
 _HEAD = re.compile(rb'\s*\[\s*\{[^{}]*"labelIdx"\s*:')
 _HEADS_READ = 8
 
@@ -49,23 +47,11 @@ class EisegDataset:
     def __init__(
         self, name: str, entries: list[_Entry], labels: LabelList, polygons_of: dict[str, list[Polygon]]
     ) -> None:
-        self._name, self._entries, self._labels, self._polygons_of = name, tuple(entries), labels, polygons_of
+        self.name, self.label_map = name, labels.label_map
+        self._entries, self._labels, self._polygons_of = tuple(entries), labels, polygons_of
         if not self._entries:
             raise DataError(f"{name}: no labelled image in this split. Check the list or label/.")
-        first_seen: dict[str, Path] = {}
-        for entry in self._entries:
-            if (other := first_seen.setdefault(entry.image.stem, entry.image)) is not entry.image:
-                raise DataError(f"{entry.image}: {name} has this name already ({other}). Keep one of the two.")
-
-    @property
-    def name(self) -> str:
-        """Format and split."""
-        return self._name
-
-    @property
-    def label_map(self) -> LabelMap:
-        """Classes, palette and void id."""
-        return self._labels.label_map
+        require_own_names(name, [entry.image for entry in self._entries])
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -151,15 +137,7 @@ def _recognises(root: Path) -> bool:
     label = root / "label"
     if any((label / name).is_file() for name in (_LISTS[0], _COCO)) or next(label.glob("*_pseudo.png"), None):
         return True
-    return any(_is_eiseg(file) for file in sorted(label.glob("*.json"))[:_HEADS_READ])
-
-
-def _is_eiseg(file: Path) -> bool:
-    try:
-        with file.open("rb") as stream:
-            return _HEAD.match(stream.read(_HEAD_BYTES)) is not None
-    except OSError:
-        return False
+    return any(head_matches(file, _HEAD) for file in sorted(label.glob("*.json"))[:_HEADS_READ])
 
 
 FORMAT = DatasetFormat(open_eiseg, _splits, _recognises, "label/autosave_label.txt or label/NAME.json of EISeg")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeseg.data.base import SegmentationDataset
+
+_HEAD_BYTES = 4096
+"""Of a file that a format is recognised by: enough for the first keys of a JSON, also with a long path before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,7 @@ class DatasetFormat:
     recognises: Callable[[Path], bool]
     """Whether a folder (or file) is laid out in this format. Looks at names, and at no more of a file than its head."""
     signs: str
-    """What `recognises` looks for, in words, for the message about a folder that is none of the formats."""
+    """What `recognises` looks for, in words, for `edgeseg data formats`."""
 
 
 def has_any(*paths: str) -> Callable[[Path], bool]:
@@ -31,3 +36,12 @@ def has_any(*paths: str) -> Callable[[Path], bool]:
 def stems(folder: Path, pattern: str = "*.txt") -> list[str]:
     """Names without suffix of the files in `folder` that match, sorted; [] where there is no such folder."""
     return sorted(file.stem for file in folder.glob(pattern))
+
+
+def head_matches(file: Path, pattern: re.Pattern[bytes]) -> bool:
+    """Whether a file's first bytes match, a byte order mark left out; not, where it cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            return pattern.match(stream.read(_HEAD_BYTES).removeprefix(codecs.BOM_UTF8)) is not None
+    except OSError:
+        return False

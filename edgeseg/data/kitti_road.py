@@ -12,38 +12,27 @@ sides. Neighbouring frames may show the same street, which makes `val` optimisti
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from edgeseg.data.format import DatasetFormat, has_any
+from edgeseg.data.kitti import SPLITS, images_of_split, require_split
 from edgeseg.data.masks import MaskCoding
 from edgeseg.data.pairs import Pair, PairedDataset, require_folder
-from edgeseg.errors import DataError
 from edgeseg.labels import KITTI_ROAD, VOID_COLOUR
 
 _IMAGE_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<number>\d{6})\.png")
 
-_SPLITS: dict[str, Callable[[int], bool]] = {
-    "train": lambda number: number % 5 != 0,
-    "val": lambda number: number % 5 == 0,
-    "all": lambda _: True,
-}
-"""Split → whether a frame with this number belongs to it."""
-
 
 def open_kitti_road(root: Path | str, split: str) -> PairedDataset:
     """KITTI road split `train`, `val` or `all`, ordered by name; raises `DataError`."""
-    if split not in _SPLITS:
-        reason = " (its test images have no public ground truth)" if split == "test" else ""
-        raise DataError(f"{root}: KITTI road has no split {split!r} here{reason}; choose train, val or all.")
+    require_split("KITTI road", root, split)
     images = require_folder(root, "training", "image_2")
     masks = require_folder(root, "training", "gt_image_2")
     pairs = [
         Pair(images / match[0], masks / f"{match['category']}_road_{match['number']}.png")
-        for match in map(_IMAGE_NAME.fullmatch, sorted(file.name for file in images.iterdir()))
-        if match and _SPLITS[split](int(match["number"]))
+        for match in images_of_split(images, _IMAGE_NAME, split)
     ]
     return PairedDataset(f"kitti-road {split}", pairs, MaskCoding(KITTI_ROAD, "colours", VOID_COLOUR))
 
 
-FORMAT = DatasetFormat(open_kitti_road, lambda _: list(_SPLITS), has_any("training/gt_image_2"), "training/gt_image_2/")
+FORMAT = DatasetFormat(open_kitti_road, lambda _: list(SPLITS), has_any("training/gt_image_2"), "training/gt_image_2/")

@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 
 from edgeseg.data.base import Sample
-from edgeseg.data.format import DatasetFormat, stems
+from edgeseg.data.format import DatasetFormat, head_matches, stems
 from edgeseg.data.labelme_json import image_file, paint_annotation, read_annotated_image, read_annotation
 from edgeseg.data.pairs import read_list, require_folder
 from edgeseg.errors import ConfigError, DataError
@@ -28,7 +28,6 @@ _VOID = 255
 _NO_SPLITS = ("labels", "flags")
 """Text files of labelme's that are no lists of names."""
 
-_HEAD_BYTES = 4096
 _HEAD = re.compile(rb'\s*\{.*"(shapes|imagePath)"\s*:', re.DOTALL)
 _HEADS_READ = 8
 
@@ -37,7 +36,7 @@ class LabelmeDataset:
     """Annotation files, read and painted when asked for; raises `DataError` at birth for none or one twice."""
 
     def __init__(self, name: str, files: list[Path], label_map: LabelMap) -> None:
-        self._name, self._files, self._label_map = name, tuple(files), label_map
+        self.name, self.label_map, self._files = name, label_map, tuple(files)
         if not self._files:
             raise DataError(f"{name}: no annotation in this split. Check the list or choose another split.")
         if len(set(self._files)) != len(self._files):
@@ -45,16 +44,6 @@ class LabelmeDataset:
             raise DataError(f"{name}: listed twice: {', '.join(twice)}. Keep one line of each.")
         self._ids = {label: index for index, label in enumerate(label_map.names)}
         self._ids.update({_IGNORE: label_map.void, **dict.fromkeys(_BACKGROUND_NAMES, 0)})
-
-    @property
-    def name(self) -> str:
-        """Folder and split."""
-        return self._name
-
-    @property
-    def label_map(self) -> LabelMap:
-        """Classes, palette and void id."""
-        return self._label_map
 
     def __len__(self) -> int:
         return len(self._files)
@@ -120,15 +109,7 @@ def _label_map(listed: Path, files: list[Path]) -> LabelMap:
 
 
 def _recognises(root: Path) -> bool:
-    return any(_is_labelme(file) for file in _annotations(root)[1][:_HEADS_READ])
-
-
-def _is_labelme(file: Path) -> bool:
-    try:
-        with file.open("rb") as stream:
-            return _HEAD.match(stream.read(_HEAD_BYTES)) is not None
-    except OSError:
-        return False
+    return any(head_matches(file, _HEAD) for file in _annotations(root)[1][:_HEADS_READ])
 
 
 FORMAT = DatasetFormat(open_labelme, _splits, _recognises, "labelme's NAME.json with shapes")

@@ -8,7 +8,6 @@ import cv2
 
 from edgeseg.data.base import Sample, SegmentationDataset, files_of
 from edgeseg.data.mapping import ClassMapping, Mappable
-from edgeseg.labels import LabelMap
 from edgeseg.types import Labels
 
 
@@ -17,17 +16,8 @@ class MappedDataset:
 
     def __init__(self, dataset: SegmentationDataset, mapping: ClassMapping) -> None:
         self.source, self.mapping = dataset, mapping
+        self.name, self.label_map = f"{dataset.name}, {mapping.name}", mapping.target
         self._table = mapping.lut(dataset.label_map)
-
-    @property
-    def name(self) -> str:
-        """Format, split and mapping."""
-        return f"{self.source.name}, {self.mapping.name}"
-
-    @property
-    def label_map(self) -> LabelMap:
-        """The mapping's target classes."""
-        return self.mapping.target
 
     def __len__(self) -> int:
         return len(self.source)

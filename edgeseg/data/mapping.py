@@ -165,7 +165,9 @@ def _find(wanted: str, source: str | None) -> Path:
     path = Path(wanted)
     if path.is_file():
         return path
-    raise ConfigError(f"{wanted}: no such mapping file, nor a shipped mapping; there are: {', '.join(shipped)}.")
+    fitting = [name for name in shipped if name.startswith(f"{_SAME_CLASSES.get(source or '', source)}-to-")]
+    where = f"; for {source} there are" if fitting else "; there are"
+    raise ConfigError(f"{wanted}: no such mapping file, nor a shipped mapping{where}: {', '.join(fitting or shipped)}.")
 
 
 def _mapping_from(content: dict[str, Any], path: Path) -> ClassMapping:

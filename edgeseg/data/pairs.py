@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -49,7 +49,8 @@ class PairedDataset:
     """Pairs of files, read when asked for. Raises `DataError` at birth for no pair, a missing file or a name twice."""
 
     def __init__(self, name: str, pairs: Iterable[Pair], coding: Coding) -> None:
-        self._name, self._pairs, self._coding = name, tuple(pairs), coding
+        self.name, self.label_map = name, coding.label_map
+        self._pairs, self._coding = tuple(pairs), coding
         if not self._pairs:
             raise DataError(f"{name}: no image in this split. Check the list or choose another split.")
         missing = [
@@ -62,20 +63,7 @@ class PairedDataset:
             pair, file, role = missing[0]
             more = f" So are {len(missing) - 1} more." if len(missing) > 1 else ""
             raise DataError(f"{file}: this {role} of {name} is missing.{more} Restore it, or take {pair.name} out.")
-        first_seen: dict[str, Path] = {}
-        for pair in self._pairs:
-            if (other := first_seen.setdefault(pair.name, pair.image)) is not pair.image:
-                raise DataError(f"{pair.image}: {name} has this name already ({other}). Keep one of the two.")
-
-    @property
-    def name(self) -> str:
-        """Format and split."""
-        return self._name
-
-    @property
-    def label_map(self) -> LabelMap:
-        """Classes, palette and void id."""
-        return self._coding.label_map
+        require_own_names(name, [pair.image for pair in self._pairs])
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -89,6 +77,14 @@ class PairedDataset:
         """Read a pair; raises `DataError` for a file that cannot be used or sizes that differ."""
         pair = self._pairs[index]
         return same_size(pair, read_image(pair.image), self._coding.read(pair.mask))
+
+
+def require_own_names(dataset: str, images: Sequence[Path]) -> None:
+    """Raise `DataError` where two images of a dataset have one name, without the suffix."""
+    first_seen: dict[str, Path] = {}
+    for image in images:
+        if (other := first_seen.setdefault(image.stem, image)) is not image:
+            raise DataError(f"{image}: {dataset} has this name already ({other}). Keep one of the two.")
 
 
 def same_size(pair: Pair, image_bgr: Frame, labels: Labels) -> Sample:

@@ -60,20 +60,6 @@ def draw_sheet(
     return np.vstack([heading, *[_drawn(row, width, panel_width) for row in rows], legend])
 
 
-def save_sheet(
-    path: Path,
-    rows: Sequence[Row],
-    columns: Sequence[str],
-    title: str,
-    label_map: LabelMap,
-    *,
-    classes: Collection[int] | None = None,
-    extra: Sequence[tuple[str, Rgb]] = (),
-) -> None:
-    """Write `draw_sheet` as PNG, atomically."""
-    save_picture(path, draw_sheet(rows, columns, title, label_map, classes=classes, extra=extra))
-
-
 def draw_grid(tiles: Sequence[tuple[Frame, str]], title: str, *, columns: int = 4, panel_width: int = 260) -> Frame:
     """BGR picture of photographs, uint8 (H, W, 3) of any size, each with a line of text, `columns` side by side."""
     columns = min(columns, len(tiles))

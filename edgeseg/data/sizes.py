@@ -8,7 +8,6 @@ from typing import BinaryIO
 
 from edgeseg.data.base import Sample, SegmentationDataset, files_of
 from edgeseg.errors import DataError
-from edgeseg.labels import LabelMap
 
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 
@@ -56,6 +55,7 @@ class LargeEnough:
 
     def __init__(self, dataset: SegmentationDataset, least_hw: tuple[int, int]) -> None:
         self._dataset = dataset
+        self.name, self.label_map = dataset.name, dataset.label_map
         height, width = least_hw
         sizes = [_sample_hw(dataset, index) for index in range(len(dataset))]
         self._chosen = [index for index, size in enumerate(sizes) if size[0] >= height and size[1] >= width]
@@ -64,16 +64,6 @@ class LargeEnough:
                 f"{dataset.name}: no image has {width}×{height} pixels; the largest is "
                 f"{max(size[1] for size in sizes)} wide. Take a smaller crop, or pad."
             )
-
-    @property
-    def name(self) -> str:
-        """The dataset's own."""
-        return self._dataset.name
-
-    @property
-    def label_map(self) -> LabelMap:
-        """The dataset's own."""
-        return self._dataset.label_map
 
     def __len__(self) -> int:
         return len(self._chosen)

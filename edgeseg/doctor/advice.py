@@ -39,7 +39,12 @@ def _window(facts: Facts) -> Obstacle | None:
     return _runtime(facts)
 
 
+def _nothing(_facts: Facts) -> Obstacle | None:
+    return None
+
+
 COMMANDS: Mapping[str, Callable[[Facts], Obstacle | None]] = {
+    "data": _nothing,
     "train": _workstation,
     "convert": _workstation,
     "evaluate CHECKPOINT": _workstation,
@@ -47,6 +52,7 @@ COMMANDS: Mapping[str, Callable[[Facts], Obstacle | None]] = {
     "export": _workstation,
     "parity": _workstation,
     "verify": _runtime,
+    "predict": _runtime,
     "run --headless": _runtime,
     "run (in a window)": _window,
 }

@@ -21,6 +21,7 @@ DistributedDataParallel averages over processes, so that a value equal on all of
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -78,9 +79,13 @@ def process_group(init_method: str = "env://") -> Iterator[None]:
 def own_device(name: str | None) -> str | None:
     """The device that `name` means for this process: every process on a machine has a GPU of its own.
 
-    Raises `UnavailableError` where there are more processes than GPUs.
+    Raises `UnavailableError` where processes would share a GPU, which NCCL refuses.
     """
-    if not _together() or name not in (None, "cuda") or not torch.cuda.is_available():
+    if not _together() or not torch.cuda.is_available():
+        return name
+    if name not in (None, "cuda"):
+        if name.startswith("cuda:") and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+            raise UnavailableError(f"--device {name} is one GPU for several processes. Give --device cuda.")
         return name
     number, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if number >= gpus:
@@ -180,7 +185,8 @@ def _together() -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    """The first sentence of it, without the place in gloo's source."""
+    return re.sub(r"^\[\S+\]\s*", "", str(error).strip().splitlines()[0]).split(". ")[0].rstrip(".")
 
 
 class _AllSum(torch.autograd.Function):

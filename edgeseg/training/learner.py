@@ -11,7 +11,8 @@ from edgeseg.models.checkpoint import IMAGENET_MEAN, IMAGENET_STD
 from edgeseg.models.sealed import Preprocess
 from edgeseg.training.batch_norm import synchronise
 from edgeseg.training.distillation import Distillation
-from edgeseg.training.distributed import gather, process_rank
+from edgeseg.training.distributed import process_count
+from edgeseg.training.dropout import share_dropout
 from edgeseg.training.losses import SegmentationLoss
 from edgeseg.training.memory import checkpoint_activations
 from edgeseg.training.optimiser import build_optimiser, freeze, set_learning_rate
@@ -41,7 +42,7 @@ class Learner:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = WeightAverage(network, recipe.schedule.ema_decay)
         # Whatever changes how the network computes comes after the copy.
-        self._network = synchronise(network, device)
+        self._network = share_dropout(synchronise(network, device))
         self._frozen = freeze(self._network, recipe.model.freeze)
         if not recipe.loss.auxiliary:
             # A head that the loss never sees: processes would wait for its gradients.
@@ -85,7 +86,7 @@ class Learner:
         return loss
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on; the generators of all processes."""
+        """Everything that the next step depends on. The generators' states are the same in all processes."""
         return {
             "network": self._network.state_dict(),
             "average": self.average.state_dict(),
@@ -94,7 +95,8 @@ class Learner:
             "scaler": self._step.scaler.state_dict(),
             "seen": self.seen.state(),
             "teacher": self._distillation.sha256 if self._distillation else "",
-            "generators": gather(generator_states(self._device)),
+            "generators": generator_states(self._device),
+            "processes": process_count(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -110,9 +112,7 @@ class Learner:
         self._optimiser.load_state_dict(state["optimiser"])
         self._step.scaler.load_state_dict(state["scaler"])
         self.seen.load_state(state["seen"])
-        # A process that was not there before keeps its fresh generator.
-        for states in state["generators"][process_rank() :][:1]:
-            restore_generators(states, self._device)
+        restore_generators(state["generators"], self._device)
 
 
 def _auxiliary(network: nn.Module) -> list[nn.Parameter]:

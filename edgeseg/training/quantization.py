@@ -47,7 +47,7 @@ class Quantiser(Protocol):
         """What the checkpoint shall tell of a network that was prepared: plain data."""
 
 
-def prepare(
+def compute_in_steps(
     model: TrainedModel, quantiser: Quantiser | None, config: QuantizationConfig, crop_hw: tuple[int, int]
 ) -> None:
     """Let `quantiser` change `model.network`, for crops and for whole images; raises `ConfigError` without one."""

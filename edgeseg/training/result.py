@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,22 @@ from edgeseg.training.quantization import QUANTIZATION, Quantiser, plain
 from edgeseg.training.recipe import Recipe
 
 
-def write_result(
-    path: Path,
-    recipe: Recipe,
-    network: nn.Module,
-    spec: ModelSpec,
-    label_map: LabelMap,
-    *,
-    start_weights: dict[str, Any],
-    teacher: dict[str, Any],
-    quantiser: Quantiser | None,
-    row: dict[str, float],
-) -> None:
-    """Write the checkpoint of a run; `row` is its epoch's in the history, `start_weights` what it started from."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a run's network is, and what it learned from beside the data."""
+
+    spec: ModelSpec
+    label_map: LabelMap
+    start_weights: dict[str, Any]
+    """File, hash and number of tensors taken; empty without."""
+    teacher: dict[str, Any]
+    """File, hash and network; empty without."""
+    quantiser: Quantiser | None
+    """Who made it compute as its INT8 graph; None without."""
+
+
+def write_result(path: Path, recipe: Recipe, network: nn.Module, origin: Origin, *, row: dict[str, float]) -> None:
+    """Write the checkpoint of a run; `row` is its epoch's in the history."""
     settings = recipe.to_dict()
     # How samples are loaded changes no weight, and the same weights are to be the same file.
     del settings["schedule"]["workers"]
@@ -36,12 +40,13 @@ def write_result(
         entry.pop("cache", None)
     lineage = {
         "recipe": settings,
-        "start_weights": start_weights,
-        **({"teacher": teacher} if teacher else {}),
-        **({QUANTIZATION: quantiser.lineage(network)} if quantiser else {}),
+        "start_weights": origin.start_weights,
+        **({"teacher": origin.teacher} if origin.teacher else {}),
+        **({QUANTIZATION: origin.quantiser.lineage(network)} if origin.quantiser else {}),
         "history": [row],
         "versions": {"edgeseg": edgeseg.__version__, "torch": str(torch.__version__)},
     }
-    if quantiser:
-        network = plain(network, spec)
-    save_checkpoint(path, TrainedModel(network, spec, label_map, recipe.size_hw, lineage=lineage), half=recipe.half)
+    if origin.quantiser:
+        network = plain(network, origin.spec)
+    trained = TrainedModel(network, origin.spec, origin.label_map, recipe.size_hw, lineage=lineage)
+    save_checkpoint(path, trained, half=recipe.half)

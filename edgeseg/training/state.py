@@ -34,7 +34,7 @@ class RunState:
     """Sum of those steps' losses."""
     history: list[dict[str, float]] = field(default_factory=list)
     tensors: dict[str, Any] = field(default_factory=dict)
-    """State dicts of network, average and optimiser; the generators' states of every process."""
+    """State dicts of network, average and optimiser; the generators' states, equal in all processes."""
 
 
 def save_state(path: Path, state: RunState, recipe: Recipe) -> None:
@@ -51,7 +51,7 @@ def load_state(path: Path, recipe: Recipe) -> RunState:
     content = read_plain(path, "Delete it to start anew, or choose another --output.")
     if not isinstance(content, dict) or not content.keys() >= {"epoch", "history", "recipe"}:
         raise CheckpointError(f"{path}: not a training state. Choose another --output.")
-    if not content.keys() >= set(_PROGRESS):
+    if not content.keys() >= {*_PROGRESS, "processes"}:
         raise CheckpointError(f"{path}: an older edgeseg wrote it. Finish with that one, or choose another --output.")
     changed = list(_changes(content.pop("recipe"), recipe))
     if changed:

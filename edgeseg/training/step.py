@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -54,9 +55,11 @@ class Step:
         self._network = network
         if process_count() > 1:
             # Statistics are the same everywhere already, because every process computes them over all.
-            self._network = DistributedDataParallel(
-                network, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
-            )
+            settings: dict[str, Any] = {"device_ids": [device] if device.type == "cuda" else None}
+            known = inspect.signature(DistributedDataParallel.__init__).parameters
+            # PyTorch 2.15 renamed it, and warns of the old name.
+            settings["forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"] = False
+            self._network = DistributedDataParallel(network, **settings)
 
     def __call__(self, frames: torch.Tensor, labels: torch.Tensor) -> float:
         """BGR uint8 (n, h, w, 3) and labels int64 (n, h, w), this process's part → the whole batch's loss."""

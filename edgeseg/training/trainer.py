@@ -8,34 +8,20 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-
-from edgeseg.data.augment import Augment
-from edgeseg.data.loaders import Batch, TrainingBatches, class_shares
-from edgeseg.errors import CheckpointError, ConfigError, EdgesegError
-from edgeseg.models.checkpoint import IMAGENET_MEAN, IMAGENET_STD, TrainedModel
-from edgeseg.models.pretrained import start_file
-from edgeseg.models.registry import ModelSpec, build_model
-from edgeseg.models.sealed import Preprocess
+from edgeseg.data.loaders import Batch
+from edgeseg.errors import CheckpointError, EdgesegError
 from edgeseg.training import distributed
-from edgeseg.training.datasets import open_entry, open_parts
-from edgeseg.training.distillation import Distillation, load_distillation
 from edgeseg.training.journal import Journal
-from edgeseg.training.learner import Learner
-from edgeseg.training.losses import SegmentationLoss
 from edgeseg.training.pauses import Pause, Pauses
-from edgeseg.training.quantization import Quantiser, prepare
+from edgeseg.training.prepare import prepare
+from edgeseg.training.quantization import Quantiser
 from edgeseg.training.recipe import Recipe
 from edgeseg.training.result import write_result
 from edgeseg.training.schedule import poly_with_warmup
-from edgeseg.training.seen import Seen
-from edgeseg.training.start import choose_device, start_from
+from edgeseg.training.start import choose_device
 from edgeseg.training.state import RunState, load_state, save_state
 from edgeseg.training.stopping import best_row, diverged, no_longer_better
-from edgeseg.training.validation import Validation
 
 Say = Callable[[str], None]
 
@@ -64,65 +50,11 @@ class Trainer:
         self.output = output
         self._first = distributed.process_rank() == 0
         self._say = say if self._first else lambda _: None
-        self._quantiser = quantiser
         self._pauses = Pauses(save_every_s, clock)
         self._state = RunState()
         with distributed.all_or_none():
-            self._device = choose_device(distributed.own_device(device))
-            self._prepare(data_root)
-
-    def _prepare(self, data_root: Path) -> None:
-        recipe, schedule, processes = self.recipe, self.recipe.schedule, distributed.process_count()
-        if schedule.batch_size % (schedule.accumulate * processes):
-            raise ConfigError(
-                f"schedule.batch_size={schedule.batch_size} does not divide into {processes} processes x "
-                f"accumulate={schedule.accumulate}. Change one of them."
-            )
-        torch.manual_seed(recipe.seed)
-        least_hw = recipe.augment.crop_hw if recipe.augment.small == "skip" else None
-        parts = open_parts(recipe.data, data_root, least_hw)
-        self._label_map = parts[0].dataset.label_map
-        self._spec = ModelSpec(
-            recipe.model.network, len(self._label_map), recipe.model.auxiliary, recipe.model.upsample
-        )
-        network = build_model(self._spec)
-        self._start_weights: dict[str, Any] = {}
-        if name := recipe.model.pretrained:
-            self._start_weights = start_from(start_file(name, self._spec.name, data_root), network, self._say)
-        if recipe.quantization:
-            model = TrainedModel(network, self._spec, self._label_map, recipe.size_hw)
-            prepare(model, self._quantiser, recipe.quantization, recipe.augment.crop_hw)
-        shares = class_shares(parts) if recipe.loss.class_weight_offset else None
-        loss = SegmentationLoss(recipe.loss, void=self._label_map.void, shares=shares)
-        crops = Preprocess(recipe.augment.crop_hw, IMAGENET_MEAN, IMAGENET_STD)
-        self._teacher: Distillation | None = None
-        if recipe.distillation:
-            self._teacher = load_distillation(recipe.distillation, data_root, self._label_map, crops, self._device)
-        seen = Seen(len(self._label_map), self._label_map.void, self._device)
-        self._learner = Learner(network, recipe, loss, self._device, seen, self._teacher)
-        self._batches = TrainingBatches(
-            parts,
-            Augment(recipe.augment, recipe.size_hw, self._label_map.void),
-            batch_size=schedule.batch_size,
-            seed=recipe.seed,
-            workers=schedule.workers,
-            process=distributed.process_rank(),
-            processes=processes,
-        )
-        self._validation = None
-        if entry := recipe.validation:
-            dataset = open_entry(entry, data_root)
-            preprocess = Preprocess(recipe.size_hw, IMAGENET_MEAN, IMAGENET_STD).to(self._device)
-            self._validation = Validation(dataset, self._label_map, preprocess, self._device)
-        if not self._first:
-            # The network is the same everywhere; what dropout hides in each part of the batch is not.
-            own = np.random.SeedSequence([recipe.seed, distributed.process_rank()])
-            torch.manual_seed(int(own.generate_state(1)[0]))
-        self._say(
-            f"{recipe.name}: {self._spec.name}, {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters; "
-            f"{', '.join(f'{part.taken} of {len(part.dataset)} {part.dataset.name}' for part in parts)} an epoch; "
-            f"{self._device.type}" + (f", {processes} processes" if processes > 1 else "")
-        )
+            run = prepare(recipe, data_root, choose_device(distributed.own_device(device)), self._say, quantiser)
+        self._learner, self._batches, self._validation, self._origin = run
 
     def resume(self) -> None:
         """Go on from the state in the output folder, which the first process reads for all."""
@@ -139,11 +71,11 @@ class Trainer:
         self._state = state
         within = f" and {state.step} of {len(self._batches)} steps" if state.step else ""
         self._say(f"resumed after epoch {state.epoch} of {self.recipe.schedule.epochs}{within}")
-        before, now = len(state.tensors["generators"]), distributed.process_count()
+        before, now = state.tensors["processes"], distributed.process_count()
         if before != now:
             self._say(
-                f"the state is of {before} processes, this run of {now}: the batches are the same, but sums are "
-                "rounded differently and dropout draws anew."
+                f"the state is of {before} processes, this run of {now}: the same batches and dropout, but sums are "
+                "rounded differently."
             )
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Path | None:
@@ -288,11 +220,7 @@ class Trainer:
                     path,
                     self.recipe,
                     self._learner.average,
-                    self._spec,
-                    self._label_map,
-                    start_weights=self._start_weights,
-                    teacher=self._teacher.lineage if self._teacher else {},
-                    quantiser=self._quantiser if self.recipe.quantization else None,
+                    self._origin,
                     row=row,
                 )
         self._say(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""`edgeseg data inspect` and `edgeseg data convert` from the command line."""
+"""`edgeseg data inspect`, `convert` and `formats` from the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiny_datasets import camvid, kitti_road
 from tiny_formats import truncate
 
 from edgeseg.cli.main import main
-from edgeseg.data import open_dataset
+from edgeseg.data import FORMATS, open_dataset
 
 
 def test_inspect_prints_counts_shares_and_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,3 +83,17 @@ def test_a_verb_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
         main(["data"])
     assert ended.value.code == 2
     assert "VERB" in capsys.readouterr().err
+
+
+def test_every_format_is_listed_with_its_signs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "formats"]) == 0
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert [name for name, *_ in lines] == list(FORMATS)
+    assert all(len(line) == 2 for line in lines)
+
+
+def test_a_sheet_that_is_no_png_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["data", "inspect", str(camvid(tmp_path)), "--contact-sheet", str(tmp_path / "sheet.txt")])
+    assert "end its name in .png" in capsys.readouterr().err
+    assert not (tmp_path / "sheet.txt").exists()

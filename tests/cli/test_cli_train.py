@@ -7,23 +7,13 @@ from pathlib import Path
 
 import pytest
 import tiny_network
+import tiny_runs
 from tiny_datasets import folder
 
 from edgeseg.cli.main import main
 from edgeseg.models.checkpoint import load_checkpoint
 
-RECIPE = """
-name = "short"
-size_hw = [64, 96]
-model.network = "tiny"
-augment.crop_hw = [32, 48]
-schedule = {epochs = 1, batch_size = 2, workers = 0}
-
-[[data]]
-format = "folder"
-root = "pets"
-split = "all"
-"""
+RECIPE = tiny_runs.recipe_file(epochs=1, batch_size=2, workers=0)
 
 
 @pytest.fixture

@@ -150,7 +150,7 @@ def run(model: ModelProto, feeds: dict[str, Array]) -> list[Array]:
     return [np.asarray(output) for output in session.run(None, feeds)]
 
 
-def compare(cases: Sequence[Case], found: Sequence[Array]) -> None:
+def assert_by_definition(cases: Sequence[Case], found: Sequence[Array]) -> None:
     """Each output of ONNX Runtime and of PyTorch against the definition."""
     for case, output in zip(cases, found, strict=True):
         expected = by_definition(case)
@@ -195,7 +195,7 @@ def test_the_slice_has_every_value_of_every_parameter() -> None:
 
 
 def test_slice_of_the_grid_against_the_definition() -> None:
-    compare(SLICE, in_onnxruntime(SLICE))
+    assert_by_definition(SLICE, in_onnxruntime(SLICE))
 
 
 @pytest.mark.slow
@@ -203,14 +203,14 @@ def test_the_whole_grid_against_the_definition() -> None:
     assert len(GRID) > 5000
     for start in range(0, len(GRID), 500):
         cases = GRID[start : start + 500]
-        compare(cases, in_onnxruntime(cases))
+        assert_by_definition(cases, in_onnxruntime(cases))
 
 
 def test_slice_of_the_grid_as_convolutions() -> None:
     rewritten, found = as_convolutions(SLICE)
     # The rest has other strides down than across, or padding that cuts off whole inputs.
     assert rewritten == 126
-    compare(SLICE, found)
+    assert_by_definition(SLICE, found)
 
 
 @pytest.mark.slow
@@ -220,7 +220,7 @@ def test_the_whole_grid_as_convolutions() -> None:
         cases = GRID[start : start + 500]
         count, found = as_convolutions(cases)
         rewritten += count
-        compare(cases, found)
+        assert_by_definition(cases, found)
     assert rewritten == 4884
 
 
@@ -271,7 +271,7 @@ def test_as_pytorch_exports_it() -> None:
         expected = {attribute.name: helper.get_attribute_value(attribute) for attribute in node_of(case, 0).attribute}
         assert written == expected
     feeds = {value.name: case.tensors()[0] for value, case in zip(model.graph.input, cases, strict=True)}
-    compare(cases, run(model, feeds))
+    assert_by_definition(cases, run(model, feeds))
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 12, 15])

@@ -271,6 +271,11 @@ class TestFaultsAtBirth:
                 lambda v: v["images"][1].update(file_name="gone.png"),
                 r"gone\.png: this image of coco val2017 is missing",
             ),
+            (
+                lambda v: v["images"][1].update(file_name="long" * 70 + ".png"),
+                r"long\.png: this image of coco val2017 is missing",
+            ),
+            (lambda v: v["images"][0].update(file_name="long" * 70), r"first image (long)+ is in none of the usual"),
             (lambda v: v["images"][0].update(file_name="gone.png"), r"first image gone\.png is in none of the usual"),
             (lambda v: v["categories"][1].update(id=1), "entry 2 of categories .*id 1 is there twice"),
             (lambda v: v["categories"][1].update(name="person"), "class names must be unique; found twice: person"),

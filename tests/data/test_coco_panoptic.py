@@ -30,6 +30,7 @@ class TestPanoptic:
         assert detect_format(tmp_path) == "coco-panoptic"
         dataset = open_dataset("coco-panoptic", tmp_path, "val2017")
         assert dataset.label_map.names == tuple(CATEGORIES.values())
+        assert (0, 0, 0) not in dataset.label_map.palette
         for index, ids in enumerate(drawn):
             expected = np.full(HW, 255, np.uint8)
             for segment, category in SEGMENTS[index].items():
@@ -168,6 +169,7 @@ class TestStuff:
         dataset = open_dataset("coco-stuff", tmp_path, split)
         assert [dataset[i].name for i in range(len(dataset))] == ["a", "b"]
         names = dataset.label_map.names
+        assert (0, 0, 0) not in dataset.label_map.palette
         assert [None if v == 255 else names[v] for v in dataset[1].labels[0]] == list(expected)
 
     def test_masks_that_tools_put_beside_them(self, tmp_path: Path) -> None:

@@ -267,7 +267,15 @@ class TestTable:
             detect_format(tmp_path)
 
     def test_no_layout(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="not a dataset layout known here"):
+        with pytest.raises(DataError, match=r"not a dataset layout known here\. `edgeseg data formats` tells"):
+            detect_format(tmp_path)
+
+    def test_the_folder_above_datasets_names_them(self, tmp_path: Path) -> None:
+        tiny.folder(tiny.camvid(tmp_path / "both"))
+        tiny.voc(tmp_path / "VOC2012")
+        tiny.voc(tmp_path / ".trash")
+        (tmp_path / "notes").mkdir()
+        with pytest.raises(DataError, match=r"folders in it are: VOC2012 \(voc\), both \(camvid or folder\)\. Choose"):
             detect_format(tmp_path)
 
     def test_no_folder(self, tmp_path: Path) -> None:

@@ -139,6 +139,8 @@ def test_an_unknown_name_lists_the_shipped_ones() -> None:
         ConfigError, match=r"no such mapping file, nor a shipped mapping; there are: .*camvid-to-driving"
     ):
         read_mapping("nowhere")
+    with pytest.raises(ConfigError, match=r"camvid: .*; for voc there are: voc-to-driving\.$"):
+        read_mapping("camvid", source="voc")
 
 
 def test_the_target_is_name_enough_where_the_format_is_known(tmp_path: Path) -> None:

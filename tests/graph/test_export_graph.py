@@ -87,7 +87,7 @@ def test_two_exports_are_the_same_bytes(exported: ExportedGraph, trained: Traine
     assert again.model.SerializeToString(deterministic=True) == exported.model.SerializeToString(deterministic=True)
 
 
-def _compare(exported: ExportedGraph, model: ModelProto, size_hw: tuple[int, int]) -> None:
+def _assert_computes_the_same(exported: ExportedGraph, model: ModelProto, size_hw: tuple[int, int]) -> None:
     frame = _frame(*size_hw)
     tensors = Observer(model, [LOGITS, LABELS])(frame)
     logits = torch_logits(exported.sealed, frame)
@@ -98,12 +98,12 @@ def _compare(exported: ExportedGraph, model: ModelProto, size_hw: tuple[int, int
 
 
 def test_it_computes_what_pytorch_computes(exported: ExportedGraph) -> None:
-    _compare(exported, exported.model, (50, 70))
+    _assert_computes_the_same(exported, exported.model, (50, 70))
 
 
 def test_for_another_camera_and_network_size(trained: TrainedModel) -> None:
     exported = export_graph(trained, ExportConfig(size_hw=(64, 33), camera_hw=(90, 120)))
-    _compare(exported, exported.model, (90, 120))
+    _assert_computes_the_same(exported, exported.model, (90, 120))
     resizes = [node for node in exported.model.graph.node if node.op_type == "Resize"]
     attributes = [{entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute} for node in resizes]
     assert [entry["coordinate_transformation_mode"] for entry in attributes] == [b"half_pixel"] * 2
@@ -114,7 +114,7 @@ def test_for_any_camera(trained: TrainedModel) -> None:
     exported = export_graph(trained, ExportConfig(dynamic=True))
     assert _shape(exported.model.graph.input[0]) == [1, "height", "width", 3]
     for size_hw in ((50, 70), (96, 130), (34, 260)):
-        _compare(exported, exported.model, size_hw)
+        _assert_computes_the_same(exported, exported.model, size_hw)
     # The frame may only be cast: TensorRT takes a uint8 tensor nowhere else, not even into Shape.
     assert [node.op_type for node in exported.model.graph.node if FRAME in node.input] == ["Cast"]
 

@@ -160,7 +160,10 @@ def _parity(segnet: ExportedGraph, graphs: dict[str, ModelProto]) -> ParityRepor
 
 
 def test_what_was_exported_passes(segnet: ExportedGraph) -> None:
-    _parity(segnet, {"fp32": segnet.model}).raise_if_failed()
+    report = _parity(segnet, {"fp32": segnet.model})
+    report.raise_if_failed()
+    assert report.passed
+    assert report.pairs[0].agreement.argmax_agreement == 1.0
 
 
 def test_another_order_of_the_positions_fails(segnet: ExportedGraph) -> None:

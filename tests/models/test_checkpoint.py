@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tiny_network import LABELS, register, trained
+from tiny_network import LABELS, refusal, register, trained
 from torch import nn
 
 from edgeseg.errors import CheckpointError, OutputError
@@ -57,16 +57,6 @@ def rewritten(path: Path, change: Callable[[Description, Tensors], None]) -> Pat
     change(description, tensors)
     save_file(tensors, path, metadata={"edgeseg": json.dumps(description)})
     return path
-
-
-def refusal(path: Path) -> str:
-    """The message, which names the file and is one line."""
-    with pytest.raises(CheckpointError) as caught:
-        load_checkpoint(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    return message
 
 
 def same_tensors(one: nn.Module, other: nn.Module) -> bool:

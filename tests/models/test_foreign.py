@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_network import LABELS, NAME, Tiny, register
+from tiny_network import LABELS, NAME, Tiny, refusal, register
 from torch import nn
 
 from edgeseg.errors import CheckpointError, ConfigError
@@ -41,15 +41,6 @@ def only_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 def saved(path: Path, content: Any) -> Path:
     torch.save(content, path)
     return path
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        load_checkpoint(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    return message
 
 
 def test_torchvisions_fcn_resnet50_of_21_classes(tmp_path: Path) -> None:

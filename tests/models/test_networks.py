@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision
+from network_checks import assert_gradients_reach_all, assert_logits_fit, image, shapes
 from torch import nn
 
 from edgeseg.errors import ConfigError
@@ -39,18 +40,9 @@ def on_meta(spec: ModelSpec) -> nn.Module:
         return build_model(spec)
 
 
-def image(size_hw: tuple[int, int], batch: int = 1) -> torch.Tensor:
-    return torch.randn(batch, 3, *size_hw, generator=torch.Generator().manual_seed(1))
-
-
 @pytest.mark.parametrize("size_hw", ODD_AND_EVEN)
-@torch.inference_mode()
 def test_logits_have_the_size_of_the_image(small: tuple[str, nn.Module], size_hw: tuple[int, int]) -> None:
-    outputs = small[1].eval()(image(size_hw))
-    assert outputs.keys() == {"out"}
-    assert outputs["out"].shape == (1, CLASSES, *size_hw)
-    assert outputs["out"].dtype == torch.float32
-    assert bool(outputs["out"].isfinite().all())
+    assert_logits_fit(small[1], CLASSES, [size_hw])
 
 
 @torch.no_grad()
@@ -74,11 +66,7 @@ def test_without_an_auxiliary_head_there_are_no_parameters_of_one(name: str) -> 
 
 
 def test_gradients_reach_every_parameter(small: tuple[str, nn.Module]) -> None:
-    network = small[1].train()
-    network.zero_grad()
-    sum(logits.square().mean() for logits in network(image((64, 96), batch=2)).values()).backward()
-    untouched = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
-    assert untouched == []
+    assert_gradients_reach_all(small[1], (64, 96))
 
 
 @pytest.mark.parametrize("auxiliary", [True, False])
@@ -222,7 +210,3 @@ def test_impossible_class_counts_are_refused(classes: int) -> None:
 def test_an_unknown_network_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="'unet'; known: fcn_resnet18, "):
         ModelSpec("unet", 2)
-
-
-def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in network.state_dict().items()}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from network_checks import assert_gradients_reach_all, assert_logits_fit, image
 from torch import nn
 
 from edgeseg.models.foreign import recognise
@@ -26,24 +27,12 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
     return build_model(ModelSpec(request.param, CLASSES))
 
 
-def image(size_hw: tuple[int, int], batch: int = 1) -> torch.Tensor:
-    return torch.randn(batch, 3, *size_hw, generator=torch.Generator().manual_seed(1))
-
-
-@torch.inference_mode()
 def test_logits_have_the_size_of_the_image(network: nn.Module) -> None:
-    for size_hw in ((48, 64), (43, 53), (33, 32)):
-        outputs = network.eval()(image(size_hw))
-        assert outputs.keys() == {"out"}
-        assert outputs["out"].shape == (1, CLASSES, *size_hw)
-        assert bool(outputs["out"].isfinite().all())
+    assert_logits_fit(network, CLASSES, ((48, 64), (43, 53), (33, 32)))
 
 
 def test_gradients_reach_every_parameter(network: nn.Module) -> None:
-    network.train().zero_grad()
-    network(image((33, 45), batch=2))["out"].square().mean().backward()
-    untouched = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
-    assert untouched == []
+    assert_gradients_reach_all(network, (33, 45))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from network_checks import assert_gradients_reach_all, assert_logits_fit, image, shapes
 from torch import nn
 
 from edgeseg.models.fcn2s_vgg16 import Fcn2sVgg16
@@ -32,34 +33,18 @@ def fcn(finest: int) -> Any:
     return FcnVgg16(CLASSES, finest=finest, hidden=HIDDEN)
 
 
-def image(size_hw: tuple[int, int], batch: int = 1) -> torch.Tensor:
-    return torch.randn(batch, 3, *size_hw, generator=torch.Generator().manual_seed(1))
-
-
-def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
-
-
 @pytest.fixture(scope="module", params=[*STRIDES, 2])
 def network(request: pytest.FixtureRequest) -> nn.Module:
     return Fcn2sVgg16(CLASSES) if request.param == 2 else fcn(request.param)
 
 
-@torch.inference_mode()
 def test_logits_have_the_size_of_the_image(network: nn.Module) -> None:
-    for size_hw in ((64, 96), (75, 101), (33, 32)):
-        outputs = network.eval()(image(size_hw))
-        assert outputs.keys() == {"out"}
-        assert outputs["out"].shape == (1, CLASSES, *size_hw)
-        assert bool(outputs["out"].isfinite().all())
+    assert_logits_fit(network, CLASSES, ((64, 96), (75, 101), (33, 32)))
 
 
 def test_gradients_reach_every_parameter(network: nn.Module) -> None:
-    network.train().zero_grad()
-    network(image((40, 56), batch=2))["out"].square().mean().backward()
-    untouched = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
-    # Skips that start at zero: what lies before them hears of the loss through the scores at stride 32.
-    assert untouched == []
+    # Also where skips start at zero: what lies before them hears of the loss through the scores at stride 32.
+    assert_gradients_reach_all(network, (40, 56))
 
 
 @torch.inference_mode()

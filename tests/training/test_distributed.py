@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -13,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_network
+import tiny_runs
 import torch
 from pair import COUNT, Pair
-from tiny_datasets import folder
 from torch import nn
 
 from edgeseg.data import open_dataset
-from edgeseg.data.augment import AugmentConfig
 from edgeseg.errors import DataError, EdgesegError
 from edgeseg.files import sha256_file
 from edgeseg.metrics.evaluate import evaluate
@@ -27,22 +27,21 @@ from edgeseg.models.registry import NETWORKS, ModelSpec, build_model
 from edgeseg.models.sealed import Preprocess, SealedNetwork
 from edgeseg.training import distributed
 from edgeseg.training.batch_norm import SyncBatchNorm2d, synchronise
+from edgeseg.training.dropout import share_dropout
 from edgeseg.training.losses import LossConfig
 from edgeseg.training.recipe import (
-    DataConfig,
     ModelConfig,
-    OptimiserConfig,
     Recipe,
-    ScheduleConfig,
     ValidationConfig,
     with_schedule,
 )
 from edgeseg.training.trainer import Trainer
 from edgeseg.training.validation import Validation
 
-NETWORKS.setdefault(tiny_network.NAME, "tiny_network:build")
-NETWORKS.setdefault("steady", "test_distributed:steady")
+OWN_NETWORKS = {tiny_network.NAME: "tiny_network:build", "steady": "test_distributed:steady"}
+NETWORKS.update(OWN_NETWORKS)
 CPU = torch.device("cpu")
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
 class Block(nn.Module):
@@ -57,32 +56,31 @@ class Block(nn.Module):
 
 
 def steady(spec: ModelSpec) -> nn.Module:
-    """The tiny network, its backbone a block, without dropout, whose random state is each process's own."""
+    """The tiny network, dropout included, its backbone a block."""
     network = tiny_network.Tiny(spec.num_classes, auxiliary=spec.auxiliary)
     network.backbone = nn.Sequential(Block(network.backbone))
-    network.dropout = nn.Dropout(0.0)
     return network
 
 
-RECIPE = Recipe(
-    name="short",
-    data=(DataConfig("folder", "pets", "all"),),
-    augment=AugmentConfig(crop_hw=(32, 48)),
-    size_hw=(64, 96),
-    seed=4,
+RECIPE = replace(
+    tiny_runs.RECIPE,
     model=ModelConfig(network="steady"),
-    optimiser=OptimiserConfig(learning_rate=0.02, backbone_factor=1.0),
-    schedule=ScheduleConfig(epochs=3, batch_size=4, warmup_iterations=2, workers=0),
+    schedule=replace(tiny_runs.RECIPE.schedule, epochs=3, batch_size=4),
     loss=LossConfig(class_weight_offset=1.1, jaccard=0.5, ohem_fraction=0.7),
     validation=ValidationConfig("folder", "pets", "all", every=2),
 )
 
 
+def forget_networks() -> None:
+    for name in OWN_NETWORKS:
+        NETWORKS.pop(name, None)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _known() -> Iterator[None]:
+    NETWORKS.update(OWN_NETWORKS)
     yield
-    for name in (tiny_network.NAME, "steady"):
-        NETWORKS.pop(name, None)
+    forget_networks()
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +92,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Nine pictures: two batches of four to an epoch, and shares of five and four to validate."""
-    root = tmp_path_factory.mktemp("data")
-    folder(root / "pets", "abcdefghi")
-    return root
+    return tiny_runs.pets(tmp_path_factory, "abcdefghi")
 
 
 def whole_batch() -> torch.Tensor:
@@ -174,6 +170,27 @@ def test_batch_norm_over_processes_is_that_of_the_whole_batch(pair: Pair) -> Non
         torch.testing.assert_close(one, value, rtol=1e-6, atol=1e-6)
 
 
+def dropped() -> torch.Tensor:
+    torch.manual_seed(3)
+    drop = share_dropout(nn.Sequential(nn.Dropout(0.3)))
+    parts = [own(whole_batch().contiguous(memory_format=layout)) for layout in LAYOUTS]
+    assert torch.equal(drop.eval()(parts[0]), parts[0])
+    drop.train()
+    return torch.stack([drop(part) for part in parts] + [drop(parts[0])])
+
+
+def test_dropout_over_processes_is_that_of_the_whole_batch(pair: Pair) -> None:
+    torch.manual_seed(3)
+    wholes = [whole_batch().contiguous(memory_format=layout) for layout in LAYOUTS]
+    drop = nn.Dropout(0.3)
+    expected = torch.stack([drop(whole) for whole in wholes] + [drop(wholes[0])])
+    torch.testing.assert_close(torch.cat(pair(dropped), 1), expected, rtol=1e-6, atol=0)
+
+
+def test_alone_dropout_stays_pytorchs() -> None:
+    assert type(share_dropout(nn.Dropout(0.3))) is nn.Dropout
+
+
 def trained(recipe: Recipe, data: Path, output: Path, stop_after: int | None = None) -> list[str]:
     """A whole run, or until that step; resumed where there is a state. Returns what was said."""
     lines: list[str] = []
@@ -215,7 +232,8 @@ def test_the_loss_curve_is_that_of_one_process(recipe: Recipe, pair: Pair, data:
 
 def test_parts_and_processes_together_are_one_batch(pair: Pair, data: Path, tmp_path: Path) -> None:
     """Where statistics are fixed and the loss is a mean over pixels, as the parts of a batch have it."""
-    model = replace(RECIPE.model, freeze=("backbone",), auxiliary=False)
+    # Parts are other samples in two processes, and the masks of dropout are drawn part by part.
+    model = replace(RECIPE.model, freeze=("backbone", "dropout"), auxiliary=False)
     recipe = replace(RECIPE, model=model, loss=LossConfig(class_weight_offset=1.1))
     trained(recipe, data, tmp_path / "one")
     pair(trained, with_schedule(recipe, accumulate=2), data, tmp_path / "two")
@@ -224,7 +242,7 @@ def test_parts_and_processes_together_are_one_batch(pair: Pair, data: Path, tmp_
 
 
 def test_two_processes_stopped_and_resumed_write_the_same_bytes(pair: Pair, data: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, model=ModelConfig(network=tiny_network.NAME))  # with dropout
+    recipe = RECIPE
     pair(trained, recipe, data, tmp_path / "straight")
     pair(trained, recipe, data, tmp_path / "broken", 3)
     assert not (tmp_path / "broken/short.safetensors").exists()
@@ -239,7 +257,9 @@ def test_one_process_goes_on_with_a_state_of_two_and_says_so(pair: Pair, data: P
     pair(trained, RECIPE, data, tmp_path, 3)
     lines = trained(RECIPE, data, tmp_path)
     assert "the state is of 2 processes, this run of 1" in lines[2]
-    assert (tmp_path / "short.safetensors").exists()
+    trained(RECIPE, data, tmp_path / "one")
+    losses = [row["loss"] for row in history_of(tmp_path / "one")]
+    assert [row["loss"] for row in history_of(tmp_path)] == pytest.approx(losses, rel=1e-5)
 
 
 def measured(data: Path) -> list[object]:
@@ -303,14 +323,7 @@ NETWORKS["tiny"] = "tiny_network:build"
 sys.exit(main(sys.argv[1:]))
 """
 
-RECIPE_FILE = """
-name = "short"
-size_hw = [64, 96]
-model.network = "tiny"
-augment.crop_hw = [32, 48]
-schedule = {epochs = 1, batch_size = 4, workers = 1}
-data = [{format = "folder", root = "pets", split = "all"}]
-"""
+RECIPE_FILE = tiny_runs.recipe_file(epochs=1, batch_size=4, workers=1)
 
 
 @pytest.mark.slow
@@ -325,7 +338,13 @@ def test_torchrun_starts_the_command(data: Path, tmp_path: Path) -> None:
         [*torchrun, "driver.py", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["short:", "epoch", "wrote"]
     assert "2 processes" in lines[0]
     assert (tmp_path / "runs/short/short.safetensors").is_file()
+
+
+if multiprocessing.parent_process() is None:
+    # The pair's processes import this module to find its functions, and keep its networks; other tests shall not.
+    forget_networks()

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 import tiny_network
+import tiny_runs
 import torch
 import torch.nn.functional as F
 from tiny_datasets import folder
 
 from edgeseg.data import Sample, open_dataset
-from edgeseg.data.augment import AugmentConfig
 from edgeseg.errors import ConfigError
 from edgeseg.files import sha256_file
 from edgeseg.metrics.confusion import FrameScore
@@ -28,9 +28,6 @@ from edgeseg.training.curves import draw_curves
 from edgeseg.training.distillation import DistillationConfig
 from edgeseg.training.journal import COLUMNS, Journal
 from edgeseg.training.recipe import (
-    DataConfig,
-    ModelConfig,
-    OptimiserConfig,
     Recipe,
     ScheduleConfig,
     ValidationConfig,
@@ -53,22 +50,17 @@ def _tiny() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    return Recipe(
-        name="short",
-        data=(DataConfig("folder", "pets", "all"),),
-        augment=AugmentConfig(crop_hw=(32, 48)),
-        size_hw=(64, 96),
-        model=ModelConfig(network=tiny_network.NAME),
-        optimiser=OptimiserConfig(learning_rate=0.02, backbone_factor=1.0),
-        schedule=ScheduleConfig(epochs=3, batch_size=2, warmup_iterations=2, workers=0),
+    return replace(
+        tiny_runs.RECIPE,
+        seed=0,
+        schedule=replace(tiny_runs.RECIPE.schedule, epochs=3),
         validation=ValidationConfig("folder", "pets", "all", every=2),
     )
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    folder(root / "pets", "abcdef")
+    root = tiny_runs.pets(tmp_path_factory)
     save_checkpoint(root / "large.safetensors", tiny_network.trained(5))
     return root
 

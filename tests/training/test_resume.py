@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_network
+import tiny_runs
 import torch
-from tiny_datasets import folder
 
 from edgeseg.cli.main import main
 from edgeseg.data import open_dataset
-from edgeseg.data.augment import AugmentConfig
 from edgeseg.data.loaders import AugmentedDataset
 from edgeseg.errors import CheckpointError
 from edgeseg.files import sha256_file
@@ -29,11 +28,8 @@ from edgeseg.models.sealed import Preprocess, SealedNetwork
 from edgeseg.training.learner import Learner
 from edgeseg.training.losses import LossConfig
 from edgeseg.training.recipe import (
-    DataConfig,
-    ModelConfig,
     OptimiserConfig,
     Recipe,
-    ScheduleConfig,
     ValidationConfig,
     with_schedule,
 )
@@ -44,20 +40,11 @@ from edgeseg.types import Frame, Labels
 STEPS = 3
 """In each of the two epochs: the six pictures, two to a step."""
 
-with pytest.MonkeyPatch.context() as _patch:
-    tiny_network.register(_patch)
-    RECIPE = Recipe(
-        name="short",
-        data=(DataConfig("folder", "pets", "all"),),
-        augment=AugmentConfig(crop_hw=(32, 48)),
-        size_hw=(64, 96),
-        seed=4,
-        model=ModelConfig(network=tiny_network.NAME),
-        optimiser=OptimiserConfig(learning_rate=0.02, backbone_factor=1.0),
-        schedule=ScheduleConfig(epochs=2, batch_size=2, warmup_iterations=2, workers=0),
-        loss=LossConfig(class_weight_offset=1.1, jaccard=0.5),
-        validation=ValidationConfig("folder", "pets", "all", every=1),
-    )
+RECIPE = replace(
+    tiny_runs.RECIPE,
+    loss=LossConfig(class_weight_offset=1.1, jaccard=0.5),
+    validation=ValidationConfig("folder", "pets", "all", every=1),
+)
 
 
 class Killed(BaseException):
@@ -75,9 +62,7 @@ def _tiny() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    folder(root / "pets", "abcdef")
-    return root
+    return tiny_runs.pets(tmp_path_factory)
 
 
 def trainer(recipe: Recipe, data: Path, output: Path, **options: object) -> Trainer:
@@ -234,14 +219,7 @@ def test_a_setting_younger_than_the_state_was_at_its_default(data: Path, tmp_pat
         load_state(tmp_path / "state.pt", with_schedule(RECIPE, accumulate=2))
 
 
-RECIPE_FILE = """
-name = "short"
-size_hw = [64, 96]
-model.network = "tiny"
-augment.crop_hw = [32, 48]
-schedule = {epochs = 2, batch_size = 2, workers = 1}
-data = [{format = "folder", root = "pets", split = "all"}]
-"""
+RECIPE_FILE = tiny_runs.recipe_file(epochs=2, batch_size=2, workers=1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 import pytest
 import tiny_network
+import tiny_runs
 import torch
-from tiny_datasets import folder
 
 from edgeseg.data import open_dataset
-from edgeseg.data.augment import AugmentConfig
 from edgeseg.errors import CheckpointError, ConfigError, OutputError, UnavailableError
 from edgeseg.labels import CAMVID, LabelMap
 from edgeseg.metrics.evaluate import evaluate
@@ -30,7 +29,6 @@ from edgeseg.training.recipe import (
     ModelConfig,
     OptimiserConfig,
     Recipe,
-    ScheduleConfig,
     ValidationConfig,
     with_schedule,
 )
@@ -41,19 +39,11 @@ from edgeseg.types import Frame, Labels
 
 DRIVE = "seed=3&frames=6&size=64x96"
 
-with pytest.MonkeyPatch.context() as _patch:
-    tiny_network.register(_patch)
-    RECIPE = Recipe(
-        name="short",
-        data=(DataConfig("folder", "pets", "all"), DataConfig("folder", "pets", "all", per_epoch=2)),
-        augment=AugmentConfig(crop_hw=(32, 48)),
-        size_hw=(64, 96),
-        seed=4,
-        model=ModelConfig(network=tiny_network.NAME),
-        optimiser=OptimiserConfig(learning_rate=0.02, backbone_factor=1.0),
-        schedule=ScheduleConfig(epochs=2, batch_size=2, warmup_iterations=2, workers=0),
-        loss=LossConfig(class_weight_offset=1.1, jaccard=0.5),
-    )
+RECIPE = replace(
+    tiny_runs.RECIPE,
+    data=(DataConfig("folder", "pets", "all"), DataConfig("folder", "pets", "all", per_epoch=2)),
+    loss=LossConfig(class_weight_offset=1.1, jaccard=0.5),
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,10 +55,7 @@ def _tiny() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the six pictures that `RECIPE` trains on; their classes are the tiny network's."""
-    root = tmp_path_factory.mktemp("data")
-    folder(root / "pets", "abcdef")
-    return root
+    return tiny_runs.pets(tmp_path_factory)
 
 
 @pytest.fixture

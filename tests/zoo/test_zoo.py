@@ -39,12 +39,13 @@ def parameters() -> list[ParameterSet]:
 @pytest.mark.parametrize("name", parameters())
 def test_a_step_lowers_the_loss_and_the_export_is_the_network(name: str) -> None:
     drive = open_dataset("synthetic", f"seed=5&frames=3&size={SIZE_HW[0]}x{SIZE_HW[1]}&step=40", "train")
-    frames = [sample.image_bgr for sample in drive]
+    samples = [drive[index] for index in range(len(drive))]
+    frames = [sample.image_bgr for sample in samples]
     torch.manual_seed(1)
     spec = ModelSpec(name, len(CAMVID))
     network = build_model(spec)
 
-    before, after = one_step(network, frames, torch.from_numpy(np.stack([sample.labels for sample in drive])).long())
+    before, after = one_step(network, frames, torch.from_numpy(np.stack([sample.labels for sample in samples])).long())
     assert after < before
 
     exported = export_graph(TrainedModel(network.eval(), spec, CAMVID, SIZE_HW), ExportConfig())
@@ -72,7 +73,7 @@ def one_step(network: nn.Module, frames: list[np.ndarray], labels: torch.Tensor)
         return value
 
     before = loss()
-    before.backward()
+    before.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     with torch.no_grad():
         return before.item(), loss().item()

@@ -82,5 +82,7 @@ def _whole(key: str, text: str, least: int = 1) -> int:
     return int(text)
 
 
-FORMAT = DatasetFormat(open_synthetic, lambda _: list(_SPLIT_OFFSETS), lambda _: False, signs="")
+FORMAT = DatasetFormat(
+    open_synthetic, lambda _: list(_SPLIT_OFFSETS), lambda _: False, "never: described, as seed=7&scene=rain"
+)
 """A drive is described, not found in a folder: `recognises` is never content."""

@@ -1,0 +1,37 @@
+"""What every network must do, for the test files of each family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+
+def image(size_hw: tuple[int, int], batch: int = 1) -> torch.Tensor:
+    """Noise, the same every time: float32 (batch, 3, H, W)."""
+    return torch.randn(batch, 3, *size_hw, generator=torch.Generator().manual_seed(1))
+
+
+def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Name → shape of all parameters and buffers."""
+    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
+
+
+@torch.inference_mode()
+def assert_logits_fit(network: nn.Module, classes: int, sizes_hw: Iterable[tuple[int, int]]) -> None:
+    """In evaluation there is one output, finite float32 logits (1, classes, H, W) at the image's size."""
+    for size_hw in sizes_hw:
+        outputs = network.eval()(image(size_hw))
+        assert outputs.keys() == {"out"}
+        assert outputs["out"].shape == (1, classes, *size_hw)
+        assert outputs["out"].dtype == torch.float32
+        assert bool(outputs["out"].isfinite().all())
+
+
+def assert_gradients_reach_all(network: nn.Module, size_hw: tuple[int, int]) -> None:
+    """No parameter is left without a gradient, from whichever output."""
+    network.train().zero_grad()
+    sum(logits.square().mean() for logits in network(image(size_hw, batch=2)).values()).backward()
+    untouched = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
+    assert untouched == []
