@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgeseg.cli.dataset_options import add_dataset_options, open_named
 from edgeseg.cli.output import add_json_option, format_table, png_path, write_report
+from edgeseg.cli.runtime_options import add_runtime_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     from edgeseg.metrics.registry import ALL, METRICS
-    from edgeseg.types import ASKED_PRECISIONS
 
     parser.add_argument(
         "model", nargs="?", type=Path, metavar="BUNDLE|CHECKPOINT", help="what to measure; default: the default model"
@@ -32,10 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--data", metavar="DIR", help="dataset folder, or a synthetic drive's settings")
     what.add_argument("--video", metavar="SOURCE", help="a clip without truth: measures how much its labels flicker")
     add_dataset_options(parser, split="test")
-    parser.add_argument(
-        "--precision", default="fp32", choices=ASKED_PRECISIONS, help="the bundle's graph to run (default: %(default)s)"
-    )
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the runtime; default: its own choice")
+    add_runtime_options(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N frames")
     parser.add_argument(
         "--scales", type=_scales, default=(1.0,), metavar="A,B", help="a checkpoint at 0.75,1,1.25, say, averaged"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.cli.output import add_json_option, write_report
+from edgeseg.cli.runtime_options import add_runtime_options
 
 if TYPE_CHECKING:
     from edgeseg.video.photos import Photo
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alpha", type=float, default=0.45, help="weight of the colours, 0 to 1 (default: %(default)s)"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the runtime; default: its own choice")
+    add_runtime_options(parser)
     add_json_option(parser)
 
 
@@ -48,7 +49,12 @@ def run(args: argparse.Namespace) -> int:
 
     size_hw = None if args.size is None else parse_size(args.size)
     model = open_model(
-        args.model, args.weights, default=lambda: bundle_path(None), size_hw=size_hw, threads=args.threads
+        args.model,
+        args.weights,
+        default=lambda: bundle_path(None),
+        size_hw=size_hw,
+        precision=args.precision,
+        threads=args.threads,
     )
 
     def tell(photo: Photo) -> None:
@@ -59,7 +65,15 @@ def run(args: argparse.Namespace) -> int:
 
     with model.segmenter as segmenter:
         report = segment_photos(args.photos, segmenter, folder=args.output, alpha=args.alpha, on_photo=tell)
-    write_report(args, {"model": model.name, "network_hw": list(model.network_hw), **report.to_dict()})
+    write_report(
+        args,
+        {
+            "model": model.name,
+            "precision": model.segmenter.precision,
+            "network_hw": list(model.network_hw),
+            **report.to_dict(),
+        },
+    )
     report.raise_if_failed()
     return 0
 

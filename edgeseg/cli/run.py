@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.cli.output import add_json_option, format_table, write_report
+from edgeseg.cli.runtime_options import add_runtime_options
 
 if TYPE_CHECKING:
     from edgeseg.runtime.segmenter import Segmenter
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
-    from edgeseg.types import ASKED_PRECISIONS
     from edgeseg.video.overlay import MODES
     from edgeseg.video.window import KEYS
 
@@ -40,10 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--classes", metavar="A,B", help="draw these classes only, such as road,pedestrian")
     parser.add_argument("--overlay", default="blend", choices=MODES, help="how to draw (default: %(default)s)")
-    parser.add_argument(
-        "--precision", default="fp32", choices=ASKED_PRECISIONS, help="the bundle's graph to run (default: %(default)s)"
-    )
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the runtime; default: its own choice")
+    add_runtime_options(parser)
     add_json_option(parser)
 
 

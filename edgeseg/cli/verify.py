@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.cli.output import add_json_option, format_table, write_report
+from edgeseg.cli.runtime_options import add_runtime_options
 
 if TYPE_CHECKING:
     from edgeseg.runtime.verify import VerifyReport
@@ -14,15 +15,10 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
-    from edgeseg.types import ASKED_PRECISIONS
-
     parser.add_argument(
         "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder of the bundle; default: the default model's"
     )
-    parser.add_argument(
-        "--precision", choices=ASKED_PRECISIONS, help="replay this graph alone; default: all that the bundle has"
-    )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the runtime; default: its own choice")
+    add_runtime_options(parser, precision=None)
     add_json_option(parser)
 
 

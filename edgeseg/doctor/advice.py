@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Callable[[Facts], Obstacle | None]] = {
     "convert": _workstation,
     "evaluate CHECKPOINT": _workstation,
     "evaluate BUNDLE": _runtime,
+    "calibrate": _workstation,
     "export": _workstation,
     "parity": _workstation,
     "verify": _runtime,

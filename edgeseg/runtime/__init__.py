@@ -55,15 +55,18 @@ def _from_checkpoint(
         raise ConfigError(
             f"{name} is a checkpoint, which runs in torch alone; for {backend}, export it and name the bundle."
         )
-    if precision != "fp32":
-        raise ConfigError(
-            f"{name} is a checkpoint, which runs in fp32; for {precision}, export it and name the bundle."
-        )
+    require_fp32(name, "a checkpoint", precision)
     require("torch", extra="train")
 
     from edgeseg.models.checkpoint import load_checkpoint
 
     return trained_segmenter(load_checkpoint(path), threads=threads, scales=scales, flip=flip)
+
+
+def require_fp32(name: str, kind: str, precision: str) -> None:
+    """Raise `ConfigError` where anything but a bundle is asked to run in another precision than FP32."""
+    if precision != "fp32":
+        raise ConfigError(f"{name} is {kind}, which runs in fp32; for {precision}, export it and name the bundle.")
 
 
 def trained_segmenter(

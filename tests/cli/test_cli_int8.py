@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from tiny_graph import LABEL_MAP, SIZE_HW, TinyNetwork, tiny_model
 from tiny_judged import soft_frames
@@ -85,7 +86,16 @@ def test_int8_is_evaluated_verified_and_compared(
     assert main([*run, "--max-frames", "2", "--save-labels", str(labels), "--json", str(tmp_path / "run.json")]) == 0
     assert json.loads((tmp_path / "run.json").read_text())["precision"] == "int8-cpu"
     assert len(list(labels.iterdir())) == 2
+    photo, told = str(folder / "frames" / "00.png"), tmp_path / "predict.json"
+    predict = ["predict", photo, "--precision", "int8", "--output", str(tmp_path / "pictures"), "--json", str(told)]
+    assert main([*predict, "--model", str(bundle.path)]) == 0
+    assert json.loads(told.read_text())["precision"] == "int8-cpu"
+    from_run = cv2.imread(str(labels / "00.png"), cv2.IMREAD_UNCHANGED)
+    assert from_run is not None
+    assert np.array_equal(cv2.imread(str(tmp_path / "pictures" / "00.labels.png"), cv2.IMREAD_UNCHANGED), from_run)
     capsys.readouterr()
+    assert main([*predict, "--model", str(folder / "checkpoint.safetensors")]) == 2
+    assert "is a checkpoint, which runs in fp32; for int8, export it" in capsys.readouterr().err
     assert main(["parity", str(bundle.path), "--checkpoint", str(folder / "checkpoint.safetensors")]) == 0
     printed = capsys.readouterr().out
     assert "ONNX FP32 -> INT8 for CPU" in printed
