@@ -106,3 +106,20 @@ def residual() -> ModelProto:
 def residual_table() -> RangeTable:
     """Its ranges."""
     return table_of(residual(), SIZE_HW)
+
+
+def upsampled() -> ModelProto:
+    """A sealed graph with a transposed convolution, `up`, between two convolutions."""
+    nodes = [
+        conv("stem", IMAGE, "features", stride=2),
+        helper.make_node("ConvTranspose", ["features", "up.weight"], ["large"], name="up", strides=[2, 2]),
+        conv("blend", "large", "blended"),
+        conv("classifier", "blended", LOGITS, kernel=1),
+    ]
+    constants = [
+        *weights("stem", (4, 3, 3, 3)),
+        *weights("up", (4, 4, 2, 2), bias=False),
+        *weights("blend", (4, 4, 3, 3)),
+        *weights("classifier", (3, 4, 1, 1)),
+    ]
+    return sealed(nodes, constants)

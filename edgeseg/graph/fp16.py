@@ -22,10 +22,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edgeseg.graph.contract import IMAGE, LOGITS
 from edgeseg.graph.lint import check_sealed, tensor_types
 from edgeseg.graph.mean_rounding import round_keeping_means
 from edgeseg.graph.observe import TensorStatistics
+from edgeseg.graph.walk import between
 
 MAX_HALF = 65504.0
 """Largest finite float16 (IEEE 754 binary16)."""
@@ -93,7 +93,7 @@ def convert_to_fp16(
     types = tensor_types(onnx.shape_inference.infer_shapes(half, strict_mode=True))
     kept: dict[str, str] = {}
     chosen: set[str] = set()
-    nodes = _between(half)
+    nodes = between(half)
     decisive = _decisive(nodes)
     for node in nodes:
         if types.get(node.output[0]) != TensorProto.FLOAT:
@@ -108,21 +108,6 @@ def convert_to_fp16(
     _retype(half, types, chosen, _half_weights(half, weights, chosen, statistics))
     check_sealed(half, dynamic=dynamic)
     return Fp16Graph(half, kept, _flushed(half, weights))
-
-
-def _between(model: ModelProto) -> list[NodeProto]:
-    """Nodes on a way from the image to the logits, in topological order."""
-    reached, after = {IMAGE}, []
-    for node in model.graph.node:
-        if reached.intersection(node.input):
-            reached.update(node.output)
-            after.append(node)
-    needed, between = {LOGITS}, []
-    for node in reversed(after):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            between.append(node)
-    return between[::-1]
 
 
 def _decisive(nodes: Sequence[NodeProto]) -> set[str]:

@@ -17,6 +17,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from edgeseg.errors import ConfigError
 from edgeseg.graph.contract import IMAGE, LOGITS
+from edgeseg.graph.walk import between
 
 CPU = "cpu"
 TRT = "trt"
@@ -108,7 +109,7 @@ class _Graph:
             for name in dict.fromkeys(node.input):
                 self.readers.setdefault(name, []).append(node)
         self.position = {name: index for index, node in enumerate(self.nodes) for name in node.output}
-        self.between = self._between()
+        self.between = [node for node in between(inferred) if node.output[0] in self.floats]
         self.head = {node.name for node in self._class_scores()}
 
     def inputs(self, node: NodeProto) -> list[str]:
@@ -135,21 +136,6 @@ class _Graph:
     def rank(self, tensor: str) -> int:
         """Number of axes, 0 if unknown."""
         return len(self._sizes.get(tensor, ()))
-
-    def _between(self) -> list[NodeProto]:
-        """Nodes on a way from the image to the logits that write float tensors, in topological order."""
-        reached, after = {IMAGE}, []
-        for node in self.nodes:
-            if reached.intersection(node.input):
-                reached.update(node.output)
-                after.append(node)
-        needed, between = {LOGITS}, []
-        for node in reversed(after):
-            if needed.intersection(node.output):
-                needed.update(node.input)
-                if node.output[0] in self.floats:
-                    between.append(node)
-        return between[::-1]
 
     def _class_scores(self) -> Iterator[NodeProto]:
         """The head: nodes whose output is class scores, at any size.

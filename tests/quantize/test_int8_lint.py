@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
-from tiny_int8 import SIZE_HW, conv, residual, residual_table, sealed, table_of, weights
+from tiny_int8 import SIZE_HW, conv, residual, residual_table, sealed, table_of, upsampled, weights
 
 from edgeseg.errors import ConfigError, GateError
 from edgeseg.graph.contract import IMAGE, LOGITS
@@ -195,19 +195,7 @@ def test_a_scale_that_float16_rounds_to_zero() -> None:
 
 
 def test_a_quantised_transposed_convolution() -> None:
-    nodes = [
-        conv("stem", IMAGE, "features", stride=2),
-        helper.make_node("ConvTranspose", ["features", "up.weight"], ["large"], name="up", strides=[2, 2]),
-        conv("blend", "large", "blended"),
-        conv("classifier", "blended", LOGITS, kernel=1),
-    ]
-    constants = [
-        *weights("stem", (4, 3, 3, 3)),
-        *weights("up", (4, 4, 2, 2), bias=False),
-        *weights("blend", (4, 4, 3, 3)),
-        *weights("classifier", (3, 4, 1, 1)),
-    ]
-    graph = sealed(nodes, constants)
+    graph = upsampled()
     model = quantize(graph, table_of(graph, SIZE_HW), dialect=TRT, method="min-max", fp16=False).model
     _add_pair(model, "features", np.array(0.05, np.float32), np.array(0, np.int8), ["up"])
     with pytest.raises(GateError, match=r"up: a quantised transposed convolution"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from onnx import helper
-from tiny_int8 import conv, residual, sealed, weights
+from tiny_int8 import conv, residual, sealed, upsampled, weights
 
 from edgeseg.errors import ConfigError
 from edgeseg.graph.contract import IMAGE, LOGITS
@@ -86,19 +86,7 @@ def test_scores_stay_in_float_through_every_upsampling(exported: ExportedGraph) 
 
 
 def test_transposed_convolutions_stay_in_float_and_split_ones_do_not() -> None:
-    nodes = [
-        conv("stem", IMAGE, "features", stride=2),
-        helper.make_node("ConvTranspose", ["features", "up.weight"], ["large"], name="up", strides=[2, 2]),
-        conv("blend", "large", "blended"),
-        conv("classifier", "blended", LOGITS, kernel=1),
-    ]
-    constants = [
-        *weights("stem", (4, 3, 3, 3)),
-        *weights("up", (4, 4, 2, 2), bias=False),
-        *weights("blend", (4, 4, 3, 3)),
-        *weights("classifier", (3, 4, 1, 1)),
-    ]
-    model = sealed(nodes, constants)
+    model = upsampled()
     assert "transposed" in place(model, TRT).kept["up"]
     assert split_transposed_conv(model) == 1
     shared = place(model, CPU).shared
