@@ -120,15 +120,26 @@ def test_statistics_of_a_graph_for_any_frame_take_frames_of_several_sizes(traine
 
 
 def test_statistics_bring_the_logits_closer_on_frames_not_seen(exported: ExportedGraph) -> None:
+    """Means are what is kept: the mean error falls to a quarter, single values, which round as before, by a tenth.
+
+    Measured with other frames to gather on: 0.81 to 0.95 and 0.17 to 0.44. On four frames the first is 0.89 or 0.91 by
+    which operators the graph has, so it takes eight times as many.
+    """
     with_means = convert_to_fp16(exported.model, statistics(exported.model, _frames(0))).model
     to_nearest = convert_to_fp16(exported.model).model
     exact = Observer(exported.model, [LOGITS])
+    frames = [frame for seed in range(1, 9) for frame in _frames(seed)]
 
-    def error(model: ModelProto) -> float:
+    def errors(model: ModelProto) -> tuple[float, float]:
+        """Of single values, and of each class's mean."""
         observe = Observer(emulate_fp16(model), [LOGITS])
-        return float(np.mean([np.abs(observe(frame)[LOGITS] - exact(frame)[LOGITS]).mean() for frame in _frames(1)]))
+        off = np.concatenate([observe(frame)[LOGITS] - exact(frame)[LOGITS] for frame in frames])
+        return float(np.abs(off).mean()), float(np.abs(off.mean(axis=(0, 2, 3))).mean())
 
-    assert error(with_means) < 0.95 * error(to_nearest)
+    single, mean = errors(with_means)
+    single_before, mean_before = errors(to_nearest)
+    assert single < 0.9 * single_before
+    assert mean < 0.5 * mean_before
 
 
 @pytest.mark.parametrize("peak", [np.nan, np.inf])
