@@ -1,14 +1,10 @@
 """`manifest.json`: what a bundle holds, the contract of its graphs, where it comes from, and the hash of every file.
 
-The manifest seals itself as well: its field `sha256` is the SHA-256 of the manifest's own bytes with these 64 digits
-written as zeros. Hashes tell damage and mixed-up files. They do not tell an attacker, who would write matching hashes:
-against him, fetch the bundle over a channel that you trust, or sign the folder.
+The manifest seals itself as well: edgeseg.bundle.seal.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +12,7 @@ from math import isfinite
 from typing import Any
 
 from edgeseg.bundle.fields import Fields, typed, typed_items
+from edgeseg.bundle.seal import DIGEST, UNSEALED, parse_json, seal_holds, sealed_json
 from edgeseg.errors import BundleError, ConfigError
 from edgeseg.labels import LabelMap
 from edgeseg.types import TensorSpec
@@ -23,8 +20,6 @@ from edgeseg.types import TensorSpec
 SCHEMA = 1
 MANIFEST_NAME = "manifest.json"
 
-_UNSEALED = "0" * 64
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _RELATIVE_PATH = re.compile(rf"{_NAME.pattern}(/{_NAME.pattern})*")
 """No absolute path, no `..`, no backslash, no drive letter: nothing that leads out of the folder."""
@@ -132,7 +127,7 @@ class Manifest:
         for path, digest in self.files.items():
             if not _RELATIVE_PATH.fullmatch(path) or path == MANIFEST_NAME:
                 raise BundleError(f"the manifest lists {path!r}, which is not a path inside a bundle.")
-            if not _DIGEST.fullmatch(digest):
+            if not DIGEST.fullmatch(digest):
                 raise BundleError(f"the manifest's sha256 of {path} is not 64 hexadecimal digits.")
         if not self.graphs or not self.golden:
             raise BundleError("a bundle holds at least one graph and one golden frame; this manifest does not.")
@@ -149,7 +144,7 @@ class Manifest:
         """The sealed file; anything in the records that JSON cannot hold (NaN, arrays) raises `ConfigError`."""
         value = {
             "schema": SCHEMA,
-            "sha256": _UNSEALED,
+            "sha256": UNSEALED,
             "name": self.name,
             "created": self.created,
             "edgeseg": self.edgeseg,
@@ -165,17 +160,16 @@ class Manifest:
             "files": self.files,
         }
         try:
-            unsealed = (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+            return sealed_json(value)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"the bundle's records cannot be written as JSON: {error}") from error
-        return unsealed.replace(_UNSEALED.encode(), _sha256(unsealed).encode(), 1)
 
     @staticmethod
     def from_bytes(data: bytes) -> Manifest:
         """Read a manifest strictly: whatever is unknown, missing, mistyped or altered raises `BundleError`."""
         try:
-            value = json.loads(data, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+            value = parse_json(data)
+        except ValueError as error:
             raise BundleError(
                 f"{MANIFEST_NAME} is not JSON ({error}): it is damaged or altered. Export it again."
             ) from error
@@ -189,8 +183,7 @@ class Manifest:
             )
         if schema != SCHEMA:
             raise BundleError(f"this bundle has schema {schema}; there is no such schema. Export it again.")
-        seal = top.take("sha256", str)
-        if not _DIGEST.fullmatch(seal) or _sha256(data.replace(seal.encode(), _UNSEALED.encode(), 1)) != seal:
+        if not seal_holds(data, top.take("sha256", str)):
             raise BundleError(f"{MANIFEST_NAME} is damaged or altered: its own sha256 does not match. Export it again.")
         manifest = Manifest(
             name=top.take("name", str),
@@ -263,11 +256,3 @@ def _read_golden(value: Any) -> GoldenEntry:
     entry = GoldenEntry(fields.take("name", str), fields.take("frame", str), fields.take("labels", str), may_differ)
     fields.done()
     return entry
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
