@@ -1,0 +1,44 @@
+"""What a graph is checked for: a release of TensorRT, with or without a DLA, with or without sizes for open shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeseg.engine.versions import BEST_EFFORT_FLOOR, JETPACKS, Version, parse
+from edgeseg.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One release, and how an engine is built with it."""
+
+    version: Version
+    dla: bool = False
+    """Whether layers are to run on a DLA core of a Jetson Orin."""
+    profile: bool = False
+    """Whether the build is told smallest, usual and largest size of inputs whose shape is open."""
+
+    def __str__(self) -> str:
+        return f"TensorRT {self.version}{' with DLA' if self.dla else ''}"
+
+    def at_least(self, major: int, minor: int) -> bool:
+        """Whether this release is `major`.`minor` or later."""
+        return (self.version.major, self.version.minor) >= (major, minor)
+
+
+def parse_target(text: str, *, dla: bool = False, profile: bool = False) -> Target:
+    """`"tensorrt-10.3"`, `"10.3"` or `"jetpack-6.2"` → `Target`; raises `ConfigError` for what is none of these."""
+    lowered = text.strip().lower()
+    if lowered.startswith("jetpack-"):
+        jetpack = lowered.removeprefix("jetpack-")
+        if jetpack not in JETPACKS:
+            raise ConfigError(f"{text}: that JetPack is not known here; known: {', '.join(JETPACKS)}.")
+        version = JETPACKS[jetpack]
+    else:
+        version = parse(lowered.removeprefix("tensorrt-"))
+    if (version.major, version.minor) < (BEST_EFFORT_FLOOR.major, BEST_EFFORT_FLOOR.minor):
+        raise ConfigError(
+            f"{text} is TensorRT {version}; edgeseg builds engines from {BEST_EFFORT_FLOOR.major}."
+            f"{BEST_EFFORT_FLOOR.minor} on. Run the graph with ONNX Runtime there."
+        )
+    return Target(version, dla, profile)
