@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,6 +16,9 @@ Labels: TypeAlias = NDArray[np.uint8]
 """A label map: uint8 (H, W), one class id per pixel."""
 
 
+INVALID = 255
+"""Label of every pixel of a frame whose logits hold a NaN or an infinity. No class has it: ids end at 254."""
+
 PRECISIONS = ("fp32", "fp16", "int8-cpu", "int8-trt")
 """Of a bundle's graphs. INT8 is two: with unsigned activations, which ONNX Runtime's fused kernels on a CPU need, and
 with signed ones, which TensorRT needs."""
@@ -23,11 +27,27 @@ ASKED_PRECISIONS = ("fp32", "fp16", "int8", *PRECISIONS[2:])
 """What may be asked for: `int8` is the one for the runtime at hand."""
 
 
+AUTO = "auto"
+"""Of the runtimes in `edgeseg.runtime.chain`, the first that works."""
+
+ASKED_BACKENDS = (AUTO, "onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "tensorrt")
+"""Runtimes of a bundle that may be asked for."""
+
+GPU_BACKENDS = ("tensorrt", "onnxruntime-tensorrt", "onnxruntime-cuda")
+"""Runtimes on an NVIDIA GPU. Of the two INT8 graphs they take the signed one: the other has int32 biases and unsigned
+activations, for which neither TensorRT nor ONNX Runtime's CUDA provider has kernels."""
+
+
 def graph_precision(asked: str, backend: str) -> str:
-    """Which graph a runtime takes: `int8` is `int8-trt` for tensorrt and `int8-cpu` for any other."""
+    """Which graph a runtime takes: `int8` is `int8-trt` on a GPU and `int8-cpu` for any other."""
     if asked != "int8":
         return asked
-    return "int8-trt" if backend == "tensorrt" else "int8-cpu"
+    return "int8-trt" if backend in GPU_BACKENDS else "int8-cpu"
+
+
+def precisions_for(backend: str, precisions: Sequence[str]) -> tuple[str, ...]:
+    """Those of `precisions` that a runtime can run: on a GPU all but `int8-cpu`."""
+    return tuple(name for name in precisions if not (name == "int8-cpu" and backend in GPU_BACKENDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +69,5 @@ class Segmentation:
 
     labels: Labels
     latency_ms: float
+    valid: bool = True
+    """False where the model computed something that is no number: `labels` are then `INVALID` everywhere."""

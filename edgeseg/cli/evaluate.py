@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgeseg.cli.dataset_options import add_dataset_options, open_named
 from edgeseg.cli.output import add_json_option, format_table, png_path, write_report
-from edgeseg.cli.runtime_options import add_runtime_options
+from edgeseg.cli.runtime_options import add_runtime_options, say_degraded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +92,10 @@ def _run_dataset(args: argparse.Namespace) -> int:
     frames = len(dataset) if args.limit is None else min(args.limit, len(dataset))
     gallery = Gallery(frames)
     looks = {"scales": args.scales, "flip": args.flip}
-    with load_segmenter(args.model, precision=args.precision, threads=args.threads, **looks) as segmenter:
+    with load_segmenter(
+        args.model, precision=args.precision, backend=args.backend, threads=args.threads, **looks
+    ) as segmenter:
+        say_degraded(segmenter)
         require_same_classes(segmenter.label_map, dataset)
         config = MetricConfig(object_class=args.object_class)
         opened = (
@@ -107,7 +110,7 @@ def _run_dataset(args: argparse.Namespace) -> int:
             progress=_show_progress if sys.stderr.isatty() else None,
             on_sample=gallery.add if args.contact_sheet else None,
         )
-        resized, precision = segmenter.host_resize, segmenter.precision
+        resized, precision, runtime = segmenter.host_resize, segmenter.precision, segmenter.runtime_dict()
 
     title = f"{_model_name(args)} ({precision}{_looks(args)}) on {dataset.name}, {result.frames} frames"
     more = {name: metric.result() for name, metric in opened.metrics.items()}
@@ -121,6 +124,7 @@ def _run_dataset(args: argparse.Namespace) -> int:
         {
             "model": _model_name(args) if args.model is None else str(args.model),
             "graph_precision": precision,
+            **runtime,
             **looks,
             "dataset": dataset.name,
             **result.to_dict(),
@@ -153,14 +157,20 @@ def _run_video(args: argparse.Namespace) -> int:
     with (
         open_source(args.video) as source,
         load_segmenter(
-            args.model, precision=args.precision, threads=args.threads, scales=args.scales, flip=args.flip
+            args.model,
+            precision=args.precision,
+            backend=args.backend,
+            threads=args.threads,
+            scales=args.scales,
+            flip=args.flip,
         ) as segmenter,
     ):
+        say_degraded(segmenter)
         frames = (record.frame_bgr for record in source)
         result = measure_flicker(
             frames, lambda frame_bgr: segmenter(frame_bgr).labels, segmenter.label_map, limit=args.limit
         )
-        notes, precision = source.notes, segmenter.precision
+        notes, precision, runtime = source.notes, segmenter.precision, segmenter.runtime_dict()
     title = f"{_model_name(args)} ({precision}{_looks(args)}) on {args.video}, {result.frames} frames"
     print(title, format_metric(result.table()), *notes, sep="\n\n")
     write_report(
@@ -168,6 +178,7 @@ def _run_video(args: argparse.Namespace) -> int:
         {
             "model": _model_name(args) if args.model is None else str(args.model),
             "graph_precision": precision,
+            **runtime,
             "video": args.video,
             "frames": result.frames,
             "metrics": {"flicker": result.to_dict()},

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.cli.output import add_json_option, write_report
-from edgeseg.cli.runtime_options import add_runtime_options
+from edgeseg.cli.runtime_options import add_runtime_options, say_degraded
 
 if TYPE_CHECKING:
     from edgeseg.video.photos import Photo
@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         default=lambda: bundle_path(None),
         size_hw=size_hw,
         precision=args.precision,
+        backend=args.backend,
         threads=args.threads,
     )
 
@@ -64,12 +65,14 @@ def run(args: argparse.Namespace) -> int:
             print(note)
 
     with model.segmenter as segmenter:
+        say_degraded(segmenter)
         report = segment_photos(args.photos, segmenter, folder=args.output, alpha=args.alpha, on_photo=tell)
     write_report(
         args,
         {
             "model": model.name,
             "precision": model.segmenter.precision,
+            **model.segmenter.runtime_dict(),
             "network_hw": list(model.network_hw),
             **report.to_dict(),
         },

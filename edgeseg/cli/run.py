@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.cli.output import add_json_option, format_table, write_report
-from edgeseg.cli.runtime_options import add_runtime_options
+from edgeseg.cli.runtime_options import add_runtime_options, say_degraded
 
 if TYPE_CHECKING:
     from edgeseg.runtime.segmenter import Segmenter
@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     config = stream_config(args)
     with open_source(args.source) as source:
         model = bundle_path(args.bundle)
-        with load_segmenter(model, precision=args.precision, threads=args.threads) as segmenter:
+        with load_segmenter(model, precision=args.precision, backend=args.backend, threads=args.threads) as segmenter:
+            say_degraded(segmenter)
             report = segment_stream(source, segmenter, config)
     return finish(args, report, model, segmenter)
 
@@ -66,7 +67,7 @@ def finish(args: argparse.Namespace, report: RunReport, model: Path, segmenter: 
     from edgeseg.video.stats import Ended
 
     print(format_report(report))
-    made_by = {"bundle": str(model), "backend": segmenter.backend, "precision": segmenter.precision}
+    made_by = {"bundle": str(model), "precision": segmenter.precision, **segmenter.runtime_dict()}
     write_report(args, {**report.to_dict(), **made_by, "machine": machine_summary()})
     report.raise_if_failed()
     return INTERRUPTED if report.ended is Ended.SIGNAL else 0

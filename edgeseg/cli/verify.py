@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Verify and print; a gate that fails ends in `GateError`, after the table."""
     from edgeseg.bundle import Bundle
     from edgeseg.cli.defaults import bundle_path
+    from edgeseg.runtime.chain import degraded_note
     from edgeseg.runtime.verify import verify_bundle
 
     bundle = Bundle.open(bundle_path(args.bundle))
@@ -34,8 +36,17 @@ def run(args: argparse.Namespace) -> int:
         f"{bundle.path}: {bundle.name}, written {manifest.created} by edgeseg {manifest.edgeseg}; "
         f"{len(manifest.files)} files match their sha256."
     )
-    report = verify_bundle(bundle, None if args.precision is None else [args.precision], threads=args.threads)
-    print(f"\nGolden frames on {report.backend}:\n\n{format_report(report)}")
+    report = verify_bundle(
+        bundle,
+        None if args.precision is None else [args.precision],
+        backend=args.backend or "onnxruntime",
+        threads=args.threads,
+    )
+    used = ", ".join(dict.fromkeys(graph.backend for graph in report.graphs))
+    print(f"\nGolden frames on {used}:\n\n{format_report(report)}")
+    for note in dict.fromkeys(degraded_note(graph.backend, graph.fallbacks) for graph in report.graphs):
+        if note is not None:
+            print(f"edgeseg: note: {note}", file=sys.stderr)
     write_report(args, report.to_dict())
     report.raise_if_failed()
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeseg.errors import ConfigError, InputError
 from edgeseg.lazy import require
+from edgeseg.types import AUTO
 
 if TYPE_CHECKING:
     from edgeseg.models.checkpoint import TrainedModel
@@ -25,9 +26,10 @@ def load_segmenter(
 ) -> Segmenter:
     """A segmenter for a bundle (a folder), a checkpoint (a file) or the default model (`None`).
 
-    A bundle runs in ONNX Runtime unless `backend` says otherwise; a checkpoint, and the default model's too, runs in
-    PyTorch, in FP32, at any camera size. A checkpoint alone can look at several `scales` and mirrored (`flip`), and
-    average what it sees: `edgeseg.models.multiscale`.
+    A bundle runs in ONNX Runtime on the CPU unless `backend` says otherwise, a name in `SESSIONS` or "auto" (see
+    `edgeseg.runtime.chain`); a checkpoint, and the default model's too, runs in PyTorch, in FP32, at any camera size. A
+    checkpoint alone can look at several `scales` and mirrored (`flip`), and average what it sees:
+    `edgeseg.models.multiscale`.
     """
     if target is None or target.is_file():
         return _from_checkpoint(target, precision, backend, threads, scales, flip)
@@ -51,11 +53,7 @@ def _from_checkpoint(
     path: Path | None, precision: str, backend: str | None, threads: int | None, scales: Sequence[float], flip: bool
 ) -> Segmenter:
     name = "the default model" if path is None else str(path)
-    if backend not in (None, "torch"):
-        raise ConfigError(
-            f"{name} is a checkpoint, which runs in torch alone; for {backend}, export it and name the bundle."
-        )
-    require_fp32(name, "a checkpoint", precision)
+    require_torch(name, "a checkpoint", precision, backend)
     require("torch", extra="train")
 
     from edgeseg.models.checkpoint import load_checkpoint
@@ -63,8 +61,10 @@ def _from_checkpoint(
     return trained_segmenter(load_checkpoint(path), threads=threads, scales=scales, flip=flip)
 
 
-def require_fp32(name: str, kind: str, precision: str) -> None:
-    """Raise `ConfigError` where anything but a bundle is asked to run in another precision than FP32."""
+def require_torch(name: str, kind: str, precision: str, backend: str | None) -> None:
+    """Raise `ConfigError` where anything but a bundle is asked to run in another precision or runtime than it does."""
+    if backend not in (None, "torch", AUTO):
+        raise ConfigError(f"{name} is {kind}, which runs in torch alone; for {backend}, export it and name the bundle.")
     if precision != "fp32":
         raise ConfigError(f"{name} is {kind}, which runs in fp32; for {precision}, export it and name the bundle.")
 

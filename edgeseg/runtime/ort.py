@@ -46,12 +46,8 @@ class OrtSession(Session):
         optimised: bool = True,
         name: str = "the model",
     ) -> None:
-        ort = _import_onnxruntime()
-        missing = [provider for provider in providers if provider not in ort.get_available_providers()]
-        if missing:
-            raise BackendUnavailable(
-                f"this onnxruntime has no {', '.join(missing)}; it has: {', '.join(ort.get_available_providers())}."
-            )
+        ort = import_onnxruntime()
+        require_providers(ort, providers)
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(allow_spinning)))
@@ -60,16 +56,17 @@ class OrtSession(Session):
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
-            session = ort.InferenceSession(model, options, providers=list(providers))
+            # Left on, its own fallback prints to stdout and tries again on the CPU.
+            session = ort.InferenceSession(model, options, providers=list(providers), enable_fallback=0)
         except Exception as error:  # its exceptions have no common base but this
-            raise InputError(f"onnxruntime {ort.__version__} cannot load {name}: {_one_line(error)}") from error
+            raise InputError(f"onnxruntime {ort.__version__} cannot load {name}: {one_line(error)}") from error
         used = session.get_providers()
         if used[: len(providers)] != list(providers):
             raise BackendUnavailable(
                 f"onnxruntime fell back from {', '.join(providers)} to {', '.join(used)}: the provider's libraries are "
                 "missing or do not match. Ask for CPUExecutionProvider, or see: edgeseg doctor"
             )
-        self.inputs, self.outputs = _sealed_specs(session, name)
+        self.inputs, self.outputs = sealed_specs(session, name)
         self._session: Any = session
 
     @classmethod
@@ -90,7 +87,7 @@ class OrtSession(Session):
         try:
             (labels,) = self._session.run([self.outputs.name], {self.inputs.name: frame})
         except Exception as error:
-            raise InputError(f"onnxruntime failed on a frame of {frame.shape}: {_one_line(error)}") from error
+            raise InputError(f"onnxruntime failed on a frame of {frame.shape}: {one_line(error)}") from error
         labels = np.asarray(labels)
         check_output(labels, frame, self.backend)
         return labels
@@ -100,7 +97,8 @@ class OrtSession(Session):
         self._session = None
 
 
-def _import_onnxruntime() -> Any:
+def import_onnxruntime() -> Any:
+    """The module; raises `BackendUnavailable` where it is missing or damaged."""
     try:
         ort = require("onnxruntime", extra="cpu")
     except UnavailableError as error:
@@ -111,7 +109,15 @@ def _import_onnxruntime() -> Any:
     return ort
 
 
-def _sealed_specs(session: Any, name: str) -> tuple[TensorSpec, TensorSpec]:
+def require_providers(ort: Any, providers: Sequence[str]) -> None:
+    """Raise `BackendUnavailable` naming the execution providers that this onnxruntime was built without."""
+    here = ort.get_available_providers()
+    missing = [provider for provider in providers if provider not in here]
+    if missing:
+        raise BackendUnavailable(f"this onnxruntime has no {', '.join(missing)}; it has: {', '.join(here)}.")
+
+
+def sealed_specs(session: Any, name: str) -> tuple[TensorSpec, TensorSpec]:
     """The graph's input and output, if it is a sealed one."""
     inputs = [_spec(node) for node in session.get_inputs()]
     outputs = [_spec(node) for node in session.get_outputs()]
@@ -135,5 +141,6 @@ def _spec(node: Any) -> TensorSpec:
     return TensorSpec(node.name, _DTYPES.get(node.type, node.type), shape)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """The message of somebody else's exception, without its line breaks."""
     return " ".join(str(error).split())

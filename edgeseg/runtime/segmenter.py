@@ -13,8 +13,9 @@ import numpy as np
 from edgeseg.bundle import Bundle
 from edgeseg.errors import InputError
 from edgeseg.labels import LabelMap
-from edgeseg.runtime.session import Session, open_session
-from edgeseg.types import Frame, Segmentation, TensorSpec, graph_precision
+from edgeseg.runtime.chain import Fallback, degraded_note, open_backend
+from edgeseg.runtime.session import Session
+from edgeseg.types import INVALID, Frame, Segmentation, TensorSpec
 
 Clock = Callable[[], float]
 """Seconds from some fixed moment, as `time.perf_counter`."""
@@ -27,6 +28,8 @@ class Segmenter:
             labels = segmenter(frame_bgr).labels
 
     `precision="int8"` is the INT8 graph for this backend; `precision` of the segmenter is then the graph's own name.
+    `backend="auto"` takes the fastest runtime that is here and right (`edgeseg.runtime.chain`); `backend` is then the
+    one in use, and `fallbacks` says why it is no faster one. Any other is opened as named, or refused.
     A bundle that was exported for one camera size takes frames of others too: they are resized on the host, which costs
     time and some accuracy, and `host_resize` says so.
     """
@@ -40,9 +43,8 @@ class Segmenter:
         threads: int | None = None,
         clock: Clock = time.perf_counter,
     ) -> None:
-        found = graph_precision(precision, backend)
-        session = open_session(backend, bundle, precision=found, threads=threads)
-        self._start(session, bundle.label_map, found, clock)
+        opened = open_backend(backend, bundle, precision=precision, threads=threads)
+        self._start(opened.session, bundle.label_map, opened.precision, clock, backend, opened.fallbacks)
 
     @classmethod
     def from_session(
@@ -50,14 +52,26 @@ class Segmenter:
     ) -> Segmenter:
         """A segmenter on a session of your own; it is closed with the segmenter."""
         segmenter = cls.__new__(cls)
-        segmenter._start(session, label_map, precision, clock)
+        segmenter._start(session, label_map, precision, clock, session.backend, ())
         return segmenter
 
-    def _start(self, session: Session, label_map: LabelMap, precision: str, clock: Clock) -> None:
+    def _start(
+        self,
+        session: Session,
+        label_map: LabelMap,
+        precision: str,
+        clock: Clock,
+        asked: str,
+        fallbacks: tuple[Fallback, ...],
+    ) -> None:
         self._session = session
         self._clock = clock
         self.label_map = label_map
         self.precision = precision
+        self.asked_backend = asked
+        """The runtime that was asked for, maybe "auto"."""
+        self.fallbacks = fallbacks
+        """Runtimes that "auto" passed over, and why."""
         self.host_resize = False
         """Whether a frame had another size than the graph takes and was resized outside it."""
 
@@ -68,11 +82,27 @@ class Segmenter:
 
     @property
     def backend(self) -> str:
-        """Name of the runtime: onnxruntime, torch, fake."""
+        """Name of the runtime in use: onnxruntime, tensorrt, torch, fake."""
         return self._session.backend
 
+    @property
+    def degraded(self) -> str | None:
+        """One line for a person where "auto" had to pass over a faster runtime; else `None`."""
+        return degraded_note(self.backend, self.fallbacks)
+
+    def runtime_dict(self) -> dict[str, Any]:
+        """What runs, as plain data for reports."""
+        return {
+            "backend": self.backend,
+            "asked_backend": self.asked_backend,
+            "fallbacks": [fallback.to_dict() for fallback in self.fallbacks],
+        }
+
     def __call__(self, frame_bgr: Frame) -> Segmentation:
-        """Segment one frame; raises `InputError` for anything but a colour picture of 8 bits, saying how to get one."""
+        """Segment one frame; raises `InputError` for anything but a colour picture of 8 bits, saying how to get one.
+
+        A frame for which the model computed a NaN or an infinity comes back with `valid=False` and no class anywhere.
+        """
         problem = _frame_problem(frame_bgr)
         if problem:
             raise InputError(f"{problem}; expected a BGR frame, uint8 (H, W, 3).")
@@ -90,7 +120,8 @@ class Segmenter:
             # The exact variant has half-pixel centres, as the frame's resize; plain INTER_NEAREST shifts the picture.
             resized = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
             labels = np.asarray(resized, np.uint8)
-        return Segmentation(labels, latency_ms)
+        # The graph marks all pixels or none (ADR 26), so one tells.
+        return Segmentation(labels, latency_ms, valid=bool(labels[0, 0] != INVALID))
 
     def close(self) -> None:
         """Close the session."""

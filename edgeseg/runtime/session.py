@@ -13,7 +13,10 @@ from edgeseg.errors import BackendUnavailable, ConfigError, InputError
 from edgeseg.types import Frame, Labels, TensorSpec, graph_precision
 
 SESSIONS = {
+    "tensorrt": "edgeseg.engine.session:TensorRTSession",
     "onnxruntime": "edgeseg.runtime.ort:OrtSession",
+    "onnxruntime-cuda": "edgeseg.runtime.ort_gpu:OrtCudaSession",
+    "onnxruntime-tensorrt": "edgeseg.runtime.ort_gpu:OrtTensorrtSession",
     "torch": "edgeseg.runtime.torch_session:TorchSession",
     "fake": "edgeseg.runtime.fake:FakeSession",
 }

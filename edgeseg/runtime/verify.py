@@ -12,7 +12,9 @@ import numpy as np
 
 from edgeseg.bundle import Bundle, GoldenFrame
 from edgeseg.errors import GateError
+from edgeseg.runtime.chain import Fallback
 from edgeseg.runtime.segmenter import Clock, Segmenter
+from edgeseg.types import precisions_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class GraphCheck:
 
     precision: str
     frames: tuple[FrameCheck, ...]
+    backend: str
+    """The runtime that ran it."""
+    fallbacks: tuple[Fallback, ...] = ()
+    """Runtimes that "auto" passed over for it, and why."""
 
     @property
     def agreement(self) -> float:
@@ -67,6 +73,7 @@ class VerifyReport:
 
     bundle: str
     backend: str
+    """The runtime that was asked for."""
     files: int
     """Number of files whose hash was checked, without the manifest."""
     graphs: tuple[GraphCheck, ...]
@@ -82,7 +89,7 @@ class VerifyReport:
             if not graph.passed:
                 worst = max(graph.frames, key=lambda frame: frame.differing - frame.may_differ)
                 raise GateError(
-                    f"{self.bundle}: {graph.precision} on {self.backend} labels {worst.differing} of {worst.pixels} "
+                    f"{self.bundle}: {graph.precision} on {graph.backend} labels {worst.differing} of {worst.pixels} "
                     f"pixels of golden frame {worst.name} unlike the trained network; {worst.may_differ} may differ. "
                     "Use another precision on this machine; on the workstation, edgeseg parity --locate."
                 )
@@ -96,6 +103,8 @@ class VerifyReport:
             "passed": self.passed,
             "graphs": {
                 graph.precision: {
+                    "backend": graph.backend,
+                    "fallbacks": [fallback.to_dict() for fallback in graph.fallbacks],
                     "passed": graph.passed,
                     "argmax_agreement": graph.agreement,
                     "latency_ms": graph.latency_ms,
@@ -117,13 +126,14 @@ def verify_bundle(
     threads: int | None = None,
     clock: Clock = time.perf_counter,
 ) -> VerifyReport:
-    """Replay the golden frames through the graphs of `precisions`, all by default."""
+    """Replay the golden frames through the graphs of `precisions`, by default all that the runtime can run."""
     golden = bundle.golden()
     checks = []
-    for precision in bundle.precisions if precisions is None else precisions:
+    for precision in precisions_for(backend, bundle.precisions) if precisions is None else precisions:
         with Segmenter(bundle, precision=precision, backend=backend, threads=threads, clock=clock) as segmenter:
             segmenter(golden[0].frame_bgr)
-            checks.append(GraphCheck(segmenter.precision, tuple(_check(segmenter, frame) for frame in golden)))
+            frames = tuple(_check(segmenter, frame) for frame in golden)
+            checks.append(GraphCheck(segmenter.precision, frames, segmenter.backend, segmenter.fallbacks))
     return VerifyReport(str(bundle.path), backend, len(bundle.manifest.files), tuple(checks))
 
 
