@@ -98,7 +98,7 @@ class Sidecar:
         try:
             value = parse_json(data)
         except ValueError as error:
-            raise BundleError(f"it is not JSON ({error}).") from error
+            raise BundleError(f"it is not JSON ({error}), so it is damaged.") from error
         top = Fields(value, "it")
         schema = top.take("schema", int)
         if schema != SCHEMA:
@@ -107,7 +107,7 @@ class Sidecar:
                 f"this one reads schema {SCHEMA}."
             )
         if not seal_holds(data, top.take("sha256", str)):
-            raise BundleError("its own sha256 does not match.")
+            raise BundleError("its own sha256 does not match, so it is damaged or altered.")
         major, minor = top.take_list("compute_capability", int, 2)
         sidecar = Sidecar(
             precision=top.take("precision", str),
