@@ -9,8 +9,9 @@
     │   ├── SourceError                a camera, a video, a folder of frames
     │   └── OutputError                a place that cannot be written to: no permission, no space, not a folder
     ├── GateError              exit 1  a check ran and did not hold: parity, verify
-    └── UnavailableError       exit 3  not possible on this machine: a library, a driver, a device
-        └── BackendUnavailable         a runtime that is asked for by name
+    ├── UnavailableError       exit 3  not possible on this machine: a library, a driver, a device
+    │   └── BackendUnavailable         a runtime that is asked for by name
+    └── CancelledError         exit 130 stopped by who asked for it
 
 Command-line code turns an `EdgesegError` into one line on stderr and its exit code; anything else is a defect and
 keeps its traceback.
@@ -67,3 +68,9 @@ class UnavailableError(EdgesegError):
 
 class BackendUnavailable(UnavailableError):  # noqa: N818 (the design's own name: it says what is the matter)
     """A runtime that was asked for by name is not here."""
+
+
+class CancelledError(EdgesegError):
+    """It was stopped by who asked for it, before it was done."""
+
+    exit_code = 130

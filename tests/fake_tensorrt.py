@@ -8,10 +8,12 @@ AttributeError, on modules, classes, enums and instances, for reading and for se
     trt.BuilderFlag.FP16                    # there in 10.3, AttributeError in 11.4
     fake.calls                              # [("Builder.create_network", (1,)), ("IBuilderConfig.set_flag", ...)]
 
-It compiles nothing. A plan is `plan_header(version)` and the hash of the graph; `Fake.tensors` says what an engine takes
-and gives, and `Fake.execute` computes it, when a context runs. It fails as the real one does, when told to: no driver
-(a builder raises TypeError, a runtime ends the process), parser errors, a build that returns None, a plan of another
-release that deserialises to None after a line in the log. Names that no test needs are there and raise `NotFaked`.
+It compiles nothing. A plan is `plan_header(version)` and the hash of the graph; `Fake.tensors` says what an engine
+takes and gives, and `Fake.execute` computes it, when a context runs. It fails as the real one does: without a driver
+(a builder raises TypeError, a runtime ends the process), by parser errors, by a build that returns None after a line in
+the log: for precision flags on a strongly typed network, for open sizes without a profile, for a calibrator without its
+flag, when it was stopped, and when it is told to. The plan of another release deserialises to None. Names that no test
+needs are there and raise `NotFaked`.
 """
 
 from __future__ import annotations
@@ -53,6 +55,14 @@ class Tensor:
 FRAME_AND_LABELS = (Tensor("frame", "UINT8", (1, 24, 32, 3), True), Tensor("labels", "UINT8", (1, 24, 32), False))
 
 
+def _always(context: Any, stream: int) -> bool:
+    return True
+
+
+def _nothing() -> None:
+    pass
+
+
 def plan_header(version: str) -> bytes:
     """What every plan of the fake release begins with."""
     return f"fake plan of TensorRT {version};".encode()
@@ -71,21 +81,29 @@ class Fake:
         self.driver = True
         """Whether there is one. Without, `Builder()` raises TypeError and what `Runtime()` gives is not to be used."""
         self.tensors: Sequence[Tensor] = FRAME_AND_LABELS
-        self.execute: Callable[[Any, int], bool] = lambda context, stream: True
-        """Called by `execute_async_v3(stream)`: `context.addresses` are the addresses, `context.shape(name)` sizes."""
+        self.execute: Callable[[Any, int], bool] = _always
+        """Called by `execute_async_v3(stream)` with the context, whose `_addresses` are by name, and the stream."""
         self.parser_errors: Sequence[Mapping[str, Any]] = ()
         """Fields of ParserError: desc, node, node_name, node_operator, code. With any, `parse` returns False."""
         self.layers: Sequence[str] = ("cast_frame", "conv1", "argmax")
         """Names of the parsed network's layers."""
+        self.dla_cores = 0
         self.dla_layers: Sequence[str] = ()
-        """Those of them that could run on DLA."""
+        """Those of the layers that could run on DLA."""
         self.phases: Sequence[tuple[str, str | None, int]] = (("Building", None, 2), ("Tactics", "Building", 3))
-        """(name, parent, steps) of what a progress monitor is told, in order."""
+        """(name, parent, steps) of what a progress monitor is told of."""
+        self.during_build: Callable[[], None] = _nothing
+        """Called once, while TensorRT builds."""
+        self.build_warning: str | None = None
+        """With a text, the build logs it as a warning."""
         self.build_error: str | None = None
         """With a text, the build logs it as an error and returns None."""
+        self.reads_timing_cache = True
+        """Without, what was kept of a timing cache is another device's."""
         self.inspected: Any = {"Layers": [{"Name": "conv1", "LayerType": "Convolution", "Precision": "Half"}]}
         """What an engine's inspector says, as JSON."""
-        self.free_engines = 0
+        self.calibration = b""
+        """What the last build was given as INT8 scales."""
         self.deserialized = 0
         """How often a plan was given to `deserialize_cuda_engine`."""
 
@@ -121,7 +139,7 @@ def _entry(fake: Fake, name: str, members: Any) -> Any:
         return _enum(name, members)
     if isinstance(members, list):
         return _class(fake, name, members)
-    return _FUNCTIONS.get(name, _not_faked(name))
+    return _not_faked(name)
 
 
 # --- enums, as pybind11 makes them: members are objects, not integers; int() gives the value ---
@@ -143,7 +161,7 @@ def _enum(name: str, values: Mapping[str, int]) -> type:
         "__repr__": lambda self: f"<{name}.{self.name}: {self.value}>",
     }
     kind = type(name, (), body)
-    members = {}
+    members: dict[str, Any] = {}
     for member, value in values.items():
         members[member] = object.__new__(kind)
         members[member].name, members[member].value = member, value
@@ -262,7 +280,7 @@ class _Logger(_Object):
 
     @_call
     def do_log(self, severity: Any, message: str) -> None:
-        print(f"[TRT] {message}")
+        print(f"[TRT] {severity.name} {message}")
 
 
 class _Builder(_Object):
@@ -271,11 +289,13 @@ class _Builder(_Object):
             raise TypeError("pybind11::init(): factory function returned nullptr")
         self._logger = logger
 
+    do_num_DLA_cores = property(lambda self: self._fake.dla_cores)  # noqa: N815 (TensorRT's name)
+
     @_call
     def do_create_network(self, flags: int = 0) -> Any:
         if type(flags) is not int:
             raise TypeError("create_network(): incompatible function arguments")
-        return self.make("INetworkDefinition")
+        return self.make("INetworkDefinition", flags)
 
     @_call
     def do_create_builder_config(self) -> Any:
@@ -287,34 +307,55 @@ class _Builder(_Object):
 
     @_call
     def do_build_serialized_network(self, network: Any, config: Any) -> Any:
+        if self._fake.build_warning is not None:
+            self._say("WARNING", self._fake.build_warning)
         monitor = config._values.get("progress_monitor")
+        self._fake.during_build()
         if monitor is not None and not _report(monitor, self._fake.phases):
             return None
-        if self._fake.build_error is not None:
-            severity = type(self._logger).Severity.__members__["ERROR"]
-            self._logger.log(severity, self._fake.build_error)
+        calibrator = config._values.get("int8_calibrator")
+        error = self._fake.build_error or _refusal(self._fake, network, config)
+        if error is not None:
+            self._say("ERROR", error)
             return None
+        if calibrator is not None:
+            self._fake.calibration = bytes(calibrator.read_calibration_cache())
         cache = config._values.get("timing_cache")
         if cache is not None:
             cache._content += b"timed;"
         return self.make("IHostMemory", self._fake.plan(network._graph))
 
+    def _say(self, severity: str, text: str) -> None:
+        self._logger.log(getattr(self._fake.module.ILogger, severity), text)
 
-def _report(monitor: Any, phases: Sequence[tuple[str, str | None, int]]) -> bool:
-    """Tell of all phases; False as soon as a step is answered so. Phases begun are ended, the last one first."""
-    begun = []
+
+def _refusal(fake: Fake, network: Any, config: Any) -> str | None:
+    """Why TensorRT would not build this, in about its words."""
+    strong = fake.names["NetworkDefinitionCreationFlag"].get("STRONGLY_TYPED")
+    always = "FP16" not in fake.names["BuilderFlag"]
+    typed = always or (strong is not None and bool(network._flags >> strong & 1))
+    if typed and config._set & {"FP16", "INT8"}:
+        return "Error Code 3: API Usage Error (precision flags cannot be set for a strongly typed network)"
+    if "int8_calibrator" in config._values and "INT8" not in config._set:
+        return "Error Code 4: a calibrator is set but BuilderFlag.INT8 is not"
+    if any(-1 in tensor.shape for tensor in fake.tensors if tensor.is_input) and not config._profiles:
+        return "Error Code 4: Network has dynamic or shape inputs, but no optimization profile has been defined."
+    return None
+
+
+def _report(monitor: Any, phases: Sequence[tuple[str, str | None, int]], parent: str | None = None) -> bool:
+    """Tell of the phases of `parent`, each one's own before its steps; False once a step is answered so.
+
+    A phase that began ends, also when the build is stopped.
+    """
     going = True
-    for name, parent, steps in phases:
-        monitor.phase_start(name, parent, steps)
-        begun.append(name)
-        for step in range(steps):
-            going = going and bool(monitor.step_complete(name, step))
-            if not going:
-                break
-        if not going:
-            break
-    for name in reversed(begun):
-        monitor.phase_finish(name)
+    for name, above, steps in phases:
+        if above == parent and going:
+            monitor.phase_start(name, parent, steps)
+            going = _report(monitor, phases, name)
+            for step in range(steps):
+                going = going and bool(monitor.step_complete(name, step))
+            monitor.phase_finish(name)
     return going
 
 
@@ -329,7 +370,8 @@ class _IHostMemory(_Object):
 
 
 class _Network(_Object):
-    def begin(self) -> None:
+    def begin(self, flags: int) -> None:
+        self._flags = flags
         self._graph = b""
         self._parsed = False
 
@@ -341,14 +383,6 @@ class _Network(_Object):
     def do_get_layer(self, index: int) -> Any:
         return self.make("ILayer", self._fake.layers[index])
 
-    @property
-    def do_num_inputs(self) -> int:
-        return sum(tensor.is_input for tensor in self._fake.tensors) if self._parsed else 0
-
-    @_call
-    def do_get_input(self, index: int) -> Any:
-        return self.make("ITensor", [tensor for tensor in self._fake.tensors if tensor.is_input][index])
-
 
 class _ILayer(_Object):
     def begin(self, name: str) -> None:
@@ -357,24 +391,18 @@ class _ILayer(_Object):
     do_name = _setting("name")
 
 
-class _ITensor(_Object):
-    def begin(self, tensor: Tensor) -> None:
-        self._values["name"] = tensor.name
-        self._shape = tensor.shape
-
-    do_name = _setting("name")
-    do_shape = property(lambda self: self._shape)
-
-
 class _Parser(_Object):
     def begin(self, network: Any, logger: Any) -> None:
-        self._network = network
-        self._failed = False
+        self._network, self._logger = network, logger
+        self._errors: Sequence[Mapping[str, Any]] = ()
 
     @_call
     def do_parse(self, model: bytes) -> bool:
-        if self._fake.parser_errors:
-            self._failed = True
+        batch = self._fake.names["NetworkDefinitionCreationFlag"].get("EXPLICIT_BATCH")
+        implicit = self._fake.version.startswith("8.") and not self._network._flags >> batch & 1
+        wrong = {"desc": "This version of the ONNX parser only supports networks with an explicit batch dimension"}
+        self._errors = [wrong] if implicit else self._fake.parser_errors
+        if self._errors:
             return False
         self._network._graph = bytes(model)
         self._network._parsed = True
@@ -384,35 +412,47 @@ class _Parser(_Object):
     def do_set_flag(self, flag: Any) -> None:
         assert isinstance(flag, self._fake.module.OnnxParserFlag)
 
-    do_num_errors = property(lambda self: len(self._fake.parser_errors) if self._failed else 0)
+    do_num_errors = property(lambda self: len(self._errors))
 
     @_call
     def do_get_error(self, index: int) -> Any:
-        return self.make("ParserError", self._fake.parser_errors[index])
+        return self.make("ParserError", self._errors[index])
 
 
 class _ParserError(_Object):
     def begin(self, fields: Mapping[str, Any]) -> None:
-        self._fields = {name: (lambda value=value: value) for name, value in fields.items()}
+        self._fields = fields
 
-    def _field(name: str, default: Any) -> Any:  # type: ignore[misc]  # noqa: N805 (used while the class is made)
-        return lambda self: self._fields[name]() if name in self._fields else default
+    def do_code(self) -> Any:
+        return self._fields.get("code", 0)
 
-    do_code = _field("code", 0)
-    do_desc = _field("desc", "")
-    do_node = _field("node", -1)
-    do_node_name = _field("node_name", "")
-    do_node_operator = _field("node_operator", "")
+    def do_desc(self) -> str:
+        return str(self._fields.get("desc", ""))
+
+    def do_node(self) -> int:
+        return int(self._fields.get("node", -1))
+
+    def do_node_name(self) -> str:
+        return str(self._fields.get("node_name", ""))
+
+    def do_node_operator(self) -> str:
+        return str(self._fields.get("node_operator", ""))
 
 
 class _Config(_Object):
+    def begin(self) -> None:
+        self._set = {"TF32"}
+        self._profiles: list[Any] = []
+
     @_call
     def do_set_flag(self, flag: Any) -> None:
         assert isinstance(flag, self._fake.module.BuilderFlag)
+        self._set.add(flag.name)
 
     @_call
     def do_clear_flag(self, flag: Any) -> None:
         assert isinstance(flag, self._fake.module.BuilderFlag)
+        self._set.discard(flag.name)
 
     @_call
     def do_set_memory_pool_limit(self, pool: Any, size: int) -> None:
@@ -421,11 +461,10 @@ class _Config(_Object):
 
     @_call
     def do_add_optimization_profile(self, profile: Any) -> int:
-        return len(self._fake.called("IBuilderConfig.add_optimization_profile")) - 1
-
-    @_call
-    def do_set_calibration_profile(self, profile: Any) -> bool:
-        return True
+        if not profile._ranges:
+            return -1
+        self._profiles.append(profile)
+        return len(self._profiles) - 1
 
     @_call
     def do_can_run_on_DLA(self, layer: Any) -> bool:  # noqa: N802 (TensorRT's name)
@@ -437,6 +476,8 @@ class _Config(_Object):
 
     @_call
     def do_set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
+        if cache._content and not self._fake.reads_timing_cache and not ignore_mismatch:
+            return False
         self._values["timing_cache"] = cache
         return True
 
@@ -463,14 +504,21 @@ class _TimingCache(_Object):
 
 
 class _Profile(_Object):
+    def begin(self) -> None:
+        self._ranges: dict[str, Any] = {}
+
     @_call
-    def do_set_shape(self, name: str, least: Any, opt: Any, most: Any) -> None:
-        pass
+    def do_set_shape(self, input: str, min: Any, opt: Any, max: Any) -> None:
+        if not all(a <= b <= c for a, b, c in zip(min, opt, max, strict=True)):
+            raise ValueError("Shape provided for min, opt, or max is invalid")
+        self._ranges[input] = (min, opt, max)
 
 
 class _Runtime(_Object):
     def begin(self, logger: Any) -> None:
         self._logger = logger
+
+    do_engine_host_code_allowed = _setting("engine_host_code_allowed", False)
 
     @_call
     def do_deserialize_cuda_engine(self, plan: bytes) -> Any:
@@ -478,8 +526,7 @@ class _Runtime(_Object):
             raise Segfault("a Runtime without a driver was used")
         self._fake.deserialized += 1
         if not bytes(plan).startswith(plan_header(self._fake.version)):
-            severity = type(self._logger).Severity.__members__["ERROR"]
-            self._logger.log(severity, "Serialization assertion failed: Version tag does not match")
+            self._logger.log(self._fake.module.ILogger.ERROR, "Serialization assertion: Version tag does not match")
             return None
         return self.make("ICudaEngine")
 
@@ -519,6 +566,7 @@ class _Engine(_Object):
 class _Inspector(_Object):
     @_call
     def do_get_engine_information(self, format: Any) -> str:
+        assert format.name == "JSON"
         return self._fake.inspected if isinstance(self._fake.inspected, str) else json.dumps(self._fake.inspected)
 
 
@@ -534,7 +582,7 @@ class _Context(_Object):
 
     def _shape(self, name: str) -> tuple[int, ...]:
         """The shape of now: what was set for an input; an output's open sizes are those of the first input."""
-        tensor = self._engine._tensor(name)
+        tensor: Tensor = self._engine._tensor(name)
         first = self._shapes.get(self._taken[0].name, self._taken[0].shape)
         if tensor.is_input:
             return self._shapes.get(name, tensor.shape)
@@ -576,7 +624,6 @@ _BEHAVIOURS: dict[str, type] = {
     "Builder": _Builder,
     "INetworkDefinition": _Network,
     "ILayer": _ILayer,
-    "ITensor": _ITensor,
     "OnnxParser": _Parser,
     "ParserError": _ParserError,
     "IBuilderConfig": _Config,
@@ -588,5 +635,3 @@ _BEHAVIOURS: dict[str, type] = {
     "EngineInspector": _Inspector,
     "IExecutionContext": _Context,
 }
-
-_FUNCTIONS: dict[str, Any] = {}

@@ -2,10 +2,10 @@
 
     python tests/make_tensorrt_names.py [FULL.json]
 
-FULL.json holds every public Python name, member and enum value of twelve releases, as `inspect` finds them in NVIDIA's
-public wheels `tensorrt-cu1X-bindings` and `tensorrt` (8.6.1): {version: {name: null | [member] | {"enum": {m: value}}}}.
-With it, tests/tensorrt_names.json is written anew: the same, grouped by the releases that have a name. Without it,
-only edgeseg/engine/tensorrt_names.json is: of that table, the names that edgeseg may touch.
+FULL.json holds every public Python name, member and enum value of twelve releases, read from the Python wheels that
+NVIDIA publishes: {version: {name: null | [member] | {"enum": {member: value}}}}. With it, tests/tensorrt_names.json is
+written anew: the same, grouped by the releases that have a name. Without it, only edgeseg/engine/tensorrt_names.json
+is: of that table, the names that edgeseg may touch.
 """
 
 from __future__ import annotations

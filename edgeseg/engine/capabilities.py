@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeseg.engine.versions import Version, parse
+from edgeseg.engine.versions import Version, parse, refusal
 from edgeseg.errors import ConfigError
 
 PACKAGED = Path(__file__).with_name("tensorrt_names.json")
-"""Which releases offer which of `TOUCHED`, for planning where no TensorRT is. Written by tests/make_tensorrt_names.py."""
+"""Which releases have which of `TOUCHED`, to plan where no TensorRT is. Written by tests/make_tensorrt_names.py."""
 
 TOUCHED = (
-    "Logger.INFO",
-    "Logger.WARNING",
+    "ILogger.log",
+    "ILogger.INTERNAL_ERROR",
+    "ILogger.ERROR",
+    "ILogger.WARNING",
     "Builder.create_network",
     "Builder.create_builder_config",
     "Builder.create_optimization_profile",
     "Builder.build_serialized_network",
+    "Builder.num_DLA_cores",
     "NetworkDefinitionCreationFlag.EXPLICIT_BATCH",
     "NetworkDefinitionCreationFlag.STRONGLY_TYPED",
-    "INetworkDefinition.num_inputs",
-    "INetworkDefinition.get_input",
     "INetworkDefinition.num_layers",
     "INetworkDefinition.get_layer",
-    "ITensor.name",
     "ILayer.name",
     "OnnxParser.parse",
     "OnnxParser.num_errors",
@@ -42,7 +42,6 @@ TOUCHED = (
     "IBuilderConfig.clear_flag",
     "IBuilderConfig.set_memory_pool_limit",
     "IBuilderConfig.add_optimization_profile",
-    "IBuilderConfig.set_calibration_profile",
     "IBuilderConfig.builder_optimization_level",
     "IBuilderConfig.profiling_verbosity",
     "IBuilderConfig.hardware_compatibility_level",
@@ -69,7 +68,11 @@ TOUCHED = (
     "IProgressMonitor.phase_start",
     "IProgressMonitor.step_complete",
     "IProgressMonitor.phase_finish",
+    "IInt8EntropyCalibrator2.get_batch",
+    "IInt8EntropyCalibrator2.get_batch_size",
     "IInt8EntropyCalibrator2.read_calibration_cache",
+    "IInt8EntropyCalibrator2.write_calibration_cache",
+    "Runtime.engine_host_code_allowed",
     "Runtime.deserialize_cuda_engine",
     "ICudaEngine.create_engine_inspector",
     "EngineInspector.get_engine_information",
@@ -97,7 +100,7 @@ class Capabilities:
 
     @property
     def weakly_typed(self) -> bool:
-        """Whether precision can be given by flags: up to TensorRT 10. Later networks are strongly typed, all of them."""
+        """Whether precision can be given by flags: up to TensorRT 10. Later networks are all strongly typed."""
         return self.offers("BuilderFlag.FP16", "BuilderFlag.INT8")
 
     @property
@@ -133,7 +136,8 @@ def for_version(text: str) -> Capabilities:
     same = [version for version in known if version.covers(asked)]
     older = [version for version in known if version.major == asked.major and version <= asked]
     if not same and not older:
-        raise ConfigError(f"TensorRT {text} is not known here; known: {', '.join(str(version) for version in known)}.")
+        newest = ", ".join(str(version) for version in known)
+        raise ConfigError(refusal(asked) or f"TensorRT {text} is not known here; known: {newest}.")
     found = max(same or older)
     names = (*table["everywhere"], *(name for name, has in table["some"].items() if known[found] in has))
     return Capabilities(found if same else asked, frozenset(names), None if same else found)

@@ -42,7 +42,10 @@ BEST_EFFORT_FLOOR = Version(8, 6, 0)
 """From here on, up to `FLOOR`, engines are built with precision flags, and a warning."""
 
 KNOWN_BAD = {
-    (10, 2, 0): "it builds engines whose outputs are wrong",
+    (10, 2, 0): (
+        "its Linux library asks for libnvinfer_builder_resource_win.so.10.2.0, which is not in the package, so it "
+        "builds nothing (ultralytics #24367, NVIDIA/TensorRT #3983)"
+    ),
 }
 """Release → why no engine is built with it."""
 
@@ -51,12 +54,17 @@ OPSET_CEILINGS = ((8, 6, 17), (10, 0, 20), (10, 15, 24), (11, 0, 25))
 
 JETPACKS = {
     "5.1": Version(8, 5),
+    "6.0": Version(8, 6),
     "6.1": Version(10, 3),
     "6.2": Version(10, 3),
     "7.1": Version(10, 13),
     "7.2": Version(10, 16),
 }
 """JetPack → the TensorRT that comes with it."""
+
+_LAST_10_WITH_DLA = Version(10, 7)
+_FIRST_11_FOR_JETSON = Version(11, 4, 1)
+"""NVIDIA, TensorRT 11.4.1: Working with DLA; Migrating from 10.x to 11.x on Jetson/JetPack."""
 
 
 def parse(text: str) -> Version:
@@ -66,6 +74,40 @@ def parse(text: str) -> Version:
         raise ConfigError(f"{text!r} is not a TensorRT version; expected one such as 10.3 or 11.4.0.")
     major, minor, patch = match.groups()
     return Version(int(major), int(minor), None if patch is None else int(patch))
+
+
+def refusal(version: Version) -> str | None:
+    """Why no engine is built with this release, as a sentence; `None` where it may be tried."""
+    reason = KNOWN_BAD.get((version.major, version.minor, version.patch or 0))
+    if reason is not None:
+        return f"TensorRT {version} is known bad: {reason}. Install another: pip install 'edgeseg[tensorrt]'"
+    if version < BEST_EFFORT_FLOOR:
+        return (
+            f"TensorRT {version} is too old: expected {FLOOR.major}.{FLOOR.minor} or later, at the very least "
+            f"{BEST_EFFORT_FLOOR.major}.{BEST_EFFORT_FLOOR.minor}. Install a later one: "
+            "pip install 'edgeseg[tensorrt]' (on a Jetson: JetPack 6.1 or later)"
+        )
+    return None
+
+
+def dla_refusal(version: Version) -> str | None:
+    """Why this release does not run layers on DLA, as a sentence; `None` where it may be tried."""
+    if version <= _LAST_10_WITH_DLA or version >= _FIRST_11_FOR_JETSON:
+        return None
+    return (
+        f"TensorRT {version} has no DLA on a Jetson: {_LAST_10_WITH_DLA} was the last 10.x with it, and it is back "
+        f"from {_FIRST_11_FOR_JETSON} on (JetPack 7.2.2). Leave DLA out, or install one of these."
+    )
+
+
+def jetson_doubt(version: Version) -> str | None:
+    """A warning where NVIDIA delivers no such release for Jetson; `None` where it does."""
+    if FLOOR.major < version.major and version < _FIRST_11_FOR_JETSON:
+        return (
+            f"NVIDIA has no TensorRT {version} for Jetson: JetPack 6.2 brings {JETPACKS['6.2']}, 7.2 "
+            f"{JETPACKS['7.2']}, and of 11.x {_FIRST_11_FOR_JETSON} is the first (JetPack 7.2.2)"
+        )
+    return None
 
 
 def opset_ceiling(version: Version) -> int:
