@@ -1,0 +1,73 @@
+"""What an engine takes and gives, by name, and for which frame sizes: the contract, read from the engine itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgeseg.errors import InputError
+from edgeseg.types import Frame, TensorSpec
+
+Hw = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedIo:
+    """An engine's one input and one output, with the frames that it takes."""
+
+    frame: TensorSpec
+    """uint8 (1, H, W, 3) BGR; H and W are `None` where the engine takes a range of sizes."""
+    labels: TensorSpec
+    """uint8 (1, H, W)."""
+    sizes: tuple[Hw, Hw, Hw]
+    """Height and width in pixels: the smallest frame, the one it was made fastest for, the largest."""
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the size has to be said before a frame is run."""
+        return None in self.frame.shape
+
+    def check_size(self, frame: Frame) -> None:
+        """Raise `InputError` for a frame (1, H, W, 3) outside the engine's range."""
+        size = frame.shape[1:3]
+        low, _, high = self.sizes
+        if not all(least <= found <= most for least, found, most in zip(low, size, high, strict=True)):
+            least, found, most = ("{}x{}".format(*hw) for hw in (low, size, high))
+            raise InputError(
+                f"the engine takes frames from {least} to {most}, this one is {found}. "
+                "Build it for more: edgeseg engine build with camera_min and camera_max"
+            )
+
+
+def read_io(trt: Any, engine: Any, name: str) -> SealedIo:
+    """The contract of `engine`, which messages call `name`; raises `InputError` if it is not a sealed one."""
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    taken = [tensor for tensor in names if engine.get_tensor_mode(tensor) == trt.TensorIOMode.INPUT]
+    specs = {tensor: _spec(trt, engine, tensor) for tensor in names}
+    inputs = [specs[tensor] for tensor in taken]
+    outputs = [specs[tensor] for tensor in names if tensor not in taken]
+    sealed = len(inputs) == 1 and len(outputs) == 1 and _fit(inputs[0], outputs[0])
+    if not sealed:
+        found = "; ".join(map(str, [*inputs, *outputs]))
+        raise InputError(
+            f"{name} is not a sealed engine: expected uint8 (1, H, W, 3) in and uint8 (1, H, W) out, found {found}."
+        )
+    frame, labels = inputs[0], outputs[0]
+    _, height, width, _ = frame.shape
+    if height is not None and width is not None:
+        return SealedIo(frame, labels, ((height, width),) * 3)
+    low, opt, high = ((int(shape[1]), int(shape[2])) for shape in engine.get_tensor_profile_shape(frame.name, 0))
+    return SealedIo(frame, labels, (low, opt, high))
+
+
+def _fit(frame: TensorSpec, labels: TensorSpec) -> bool:
+    size = frame.shape[1:3] if len(frame.shape) == 4 else ()
+    fits = (frame.dtype, frame.shape) == ("uint8", (1, *size, 3))
+    return fits and (labels.dtype, labels.shape) == ("uint8", (1, *size))
+
+
+def _spec(trt: Any, engine: Any, name: str) -> TensorSpec:
+    """-1, a size that only a frame fixes, becomes `None`."""
+    kind = engine.get_tensor_dtype(name)
+    dtype = "uint8" if kind == trt.DataType.UINT8 else str(kind.name).lower()
+    return TensorSpec(name, dtype, tuple(None if size < 0 else int(size) for size in engine.get_tensor_shape(name)))
