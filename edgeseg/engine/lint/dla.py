@@ -30,6 +30,7 @@ _POOLED, _CONVOLVED = 8, 32
 _SLOW_SQUARES = range(23, 33)
 """Square kernels and strides of transposed convolutions that TensorRT keeps off a DLA: they take long to build."""
 
+_IN_HALF = "A DLA computes in FP16 and INT8: take the FP16 graph, or up to 10.7 FP32 with a calibration cache."
 _FALLS_BACK = "It runs on the GPU; each change of processor copies."
 
 
@@ -54,7 +55,7 @@ def _float32(view: GraphView, target: Target) -> Iterator[Fault]:
     single = [node for node in view.nodes if any(view.type_of(name) == "float32" for name in node.output)]
     if single:
         found = f"{len(single)} of {len(view.nodes)} nodes compute in float32, {view.label(single[0])} first"
-        yield Fault(GRAPH, found, "A DLA computes in FP16 and INT8: take the FP16 graph.")
+        yield Fault(GRAPH, found, _IN_HALF)
 
 
 def _layers(view: GraphView, target: Target) -> Iterator[Fault]:
