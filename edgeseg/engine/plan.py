@@ -7,8 +7,8 @@ from typing import Any
 from edgeseg.bundle import Contract
 from edgeseg.engine.capabilities import Capabilities
 from edgeseg.engine.devices import Device
-from edgeseg.engine.recipe import HARDWARE_COMPATIBILITY, EngineRecipe
-from edgeseg.engine.steps import BuildPlan, Hw, Step
+from edgeseg.engine.recipe import HARDWARE_COMPATIBILITY, EngineRecipe, Hw
+from edgeseg.engine.steps import BuildPlan, Step
 from edgeseg.engine.versions import FLOOR, dla_refusal, jetson_doubt, opset_ceiling, refusal
 from edgeseg.errors import ConfigError, UnavailableError
 
@@ -144,25 +144,25 @@ class _Planner:
 
     def sizes(self) -> tuple[Hw, Hw, Hw] | None:
         """Smallest, best and largest frames: those of the graph, or of the recipe where the graph takes any."""
-        low, opt, high = self.recipe.camera_min, self.recipe.camera_opt, self.recipe.camera_max
+        asked = self.recipe.profile
         fixed = None if self.contract is None else self.contract.camera_hw
         if fixed is not None:
-            if low is not None:
+            if asked is not None:
                 raise ConfigError(
                     f"the graph takes frames of {fixed[0]}x{fixed[1]} alone: leave out camera_min, camera_opt and "
                     "camera_max, or export with --dynamic."
                 )
             return fixed, fixed, fixed
-        if low is None or opt is None or high is None:
+        if asked is None:
             if self.contract is None:
                 return None
             raise ConfigError(
                 "the graph takes frames of any size, and TensorRT wants limits: give camera_min, camera_opt and "
                 "camera_max, or export with --camera-size."
             )
-        if self.dla and low != high:
+        if self.dla and asked[0] != asked[2]:
             raise ConfigError("DLA takes frames of one size: give camera_min, camera_opt and camera_max the same one.")
-        return low, opt, high
+        return asked
 
     def network(self) -> None:
         """An empty network of the right kind, and the graph in it."""

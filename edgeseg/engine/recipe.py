@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgeseg.errors import ConfigError
-from edgeseg.settings import at_least, one_of
+from edgeseg.settings import at_least, build, one_of, read_toml
 from edgeseg.types import graph_precision
+
+Hw = tuple[int, int]
+"""Height and width of a frame, in pixels."""
 
 ENGINE_PRECISIONS = ("fp32", "fp16", "int8", "int8-trt")
 """What an engine may be asked for in; `int8` and `int8-trt` are the same graph."""
@@ -30,16 +34,16 @@ class EngineRecipe:
     """Which of the bundle's graphs: one of `ENGINE_PRECISIONS`."""
     workspace_mib: int | None = None
     """MiB that a layer may borrow while it runs; None: what suits the device."""
-    camera_min: tuple[int, int] | None = None
+    camera_min: Hw | None = None
     """Smallest frames of a graph that takes any size: height and width in pixels. All three sizes, or none."""
-    camera_opt: tuple[int, int] | None = None
+    camera_opt: Hw | None = None
     """The frames that the engine is made fastest for."""
-    camera_max: tuple[int, int] | None = None
+    camera_max: Hw | None = None
     """The largest frames; memory is taken for these."""
     optimization_level: int | None = None
     """One of `OPTIMIZATION_LEVELS`; None: TensorRT's own."""
     version_compatible: bool = False
-    """Let later TensorRT releases of the same major load the plan. It grows and may be slower."""
+    """Let later TensorRT releases load the plan. It holds a runtime of its own then, grows, and may be slower."""
     hardware_compatibility: str = "none"
     """One of `HARDWARE_COMPATIBILITY`: which other GPUs may load the plan."""
     dla_core: int | None = None
@@ -74,6 +78,13 @@ class EngineRecipe:
         """Whether it computes in INT8."""
         return self.precision.startswith("int8")
 
+    @property
+    def profile(self) -> tuple[Hw, Hw, Hw] | None:
+        """Smallest, best and largest frames; None where the recipe leaves them to the graph."""
+        if self.camera_min is None or self.camera_opt is None or self.camera_max is None:
+            return None
+        return self.camera_min, self.camera_opt, self.camera_max
+
     def _check_sizes(self) -> None:
         sizes = (self.camera_min, self.camera_opt, self.camera_max)
         given = [size for size in sizes if size is not None]
@@ -82,7 +93,20 @@ class EngineRecipe:
         for axis in range(2 if given else 0):
             low, opt, high = (size[axis] for size in given)
             if not 1 <= low <= opt <= high:
+                texts = [f"{height}x{width}" for height, width in given]
                 raise ConfigError(
-                    f"camera_min {given[0]}, camera_opt {given[1]}, camera_max {given[2]}: "
-                    "expected height and width each to grow from at least 1, or to stay."
+                    f"camera_min {texts[0]}, camera_opt {texts[1]}, camera_max {texts[2]} (height x width): "
+                    "neither side may shrink from one to the next, or be below 1."
                 )
+
+
+def read_recipe(path: Path | str) -> EngineRecipe:
+    """The table `[engine]` of an export recipe; raises `ConfigError` naming the file, and the key that is wrong."""
+    content = read_toml(Path(path), "recipe")
+    table = content.get("engine")
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: there is no table [engine] in this recipe; see the folder export/.")
+    try:
+        return build(EngineRecipe, table, "engine.")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error

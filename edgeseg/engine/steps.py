@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeseg.engine.capabilities import TOUCHED
-
-Hw = tuple[int, int]
-"""Height and width of a frame, in pixels."""
+from edgeseg.engine.recipe import Hw
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "create network": ("Builder.create_network", "ILogger.log", "ILogger.ERROR", "ILogger.WARNING"),

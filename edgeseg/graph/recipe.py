@@ -60,7 +60,8 @@ def parse_size(text: str) -> tuple[int, int]:
 def read_recipe(path: Path) -> dict[str, Any]:
     """The settings of a TOML file: [export] with size and camera_size ([height, width]), dynamic, fp16 and int8.
 
-    Returns fields of `ExportConfig`, only those that the file names. Raises `ConfigError` for a file that cannot be
+    [engine] may be there too: it is for `edgeseg engine build`, and is read there. Returns fields of `ExportConfig`,
+    only those that the file names. Raises `ConfigError` for a file that cannot be
     read and for anything in it that is not one of these.
     """
     try:
@@ -69,6 +70,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise ConfigError(f"recipe {path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise ConfigError(f"recipe {path} is not TOML: {error}") from error
+    content.pop("engine", None)
     table = content.pop("export", None)
     if not isinstance(table, dict) or content:
         found = f"also {', '.join(content)}" if content else "none"
