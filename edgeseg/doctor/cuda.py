@@ -1,62 +1,29 @@
-"""The CUDA driver, asked through its own C library: no CUDA toolkit, no torch, no TensorRT is needed or touched."""
+"""The CUDA driver and its devices, asked as every GPU command asks: edgeseg.engine.driver."""
 
 from __future__ import annotations
 
-import ctypes
-from dataclasses import asdict, dataclass
+from typing import Any
 
 from edgeseg.doctor.host import Finding, Host
-
-# CUDA Driver API, cuda.h: CUdevice_attribute
-_COMPUTE_CAPABILITY_MAJOR = 75
-_COMPUTE_CAPABILITY_MINOR = 76
-_NO_DEVICE = 100
-_NAME_BYTES = 256
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One CUDA device."""
-
-    name: str
-    compute_capability: str
-    memory_gib: float
+from edgeseg.engine.driver import DriverUnavailable, Gpu, find_gpus
 
 
 def find_cuda(host: Host) -> Finding:
     """The driver's CUDA version and its devices; `facts["devices"]` is empty where there is no driver."""
-    name = "nvcuda.dll" if host.platform == "win32" else "libcuda.so.1"
     try:
-        driver = host.load_library(name)
-    except OSError:
-        return Finding("CUDA", f"no driver ({name} is not found)", {"driver": None, "devices": []})
-    code = driver.cuInit(0)
-    if code != 0:
-        why = "it finds no device" if code == _NO_DEVICE else f"cuInit gives error {code}"
-        mend = "nvidia-smi says more; in a container, start it with --gpus all (on a Jetson: --runtime nvidia)."
-        return Finding("CUDA", f"the driver does not start: {why}", {"driver": None, "devices": []}, mend)
-    version = ctypes.c_int()
-    driver.cuDriverGetVersion(ctypes.byref(version))
-    count = ctypes.c_int()
-    driver.cuDeviceGetCount(ctypes.byref(count))
-    gpus = [_gpu(driver, index) for index in range(count.value)]
-    text = f"{version.value // 1000}.{version.value % 1000 // 10}"
-    listed = ", ".join(f"{gpu.name} (sm_{gpu.compute_capability.replace('.', '')})" for gpu in gpus) or "no device"
-    return Finding(
-        "CUDA", f"driver for CUDA {text}: {listed}", {"driver": text, "devices": [asdict(gpu) for gpu in gpus]}
-    )
+        gpus = find_gpus(host.load_library, host.platform)
+    except DriverUnavailable as error:
+        mend = f"{error.mend}." if error.installed else None
+        return Finding("CUDA", error.problem, {"driver": None, "devices": []}, mend)
+    version = gpus[0].driver_version
+    listed = ", ".join(f"{gpu.name} ({gpu.architecture})" for gpu in gpus)
+    facts = {"driver": version, "devices": [_device(gpu) for gpu in gpus]}
+    return Finding("CUDA", f"driver for CUDA {version}: {listed}", facts)
 
 
-def _gpu(driver: ctypes.CDLL, index: int) -> Gpu:
-    device = ctypes.c_int()
-    driver.cuDeviceGet(ctypes.byref(device), index)
-    name = ctypes.create_string_buffer(_NAME_BYTES)
-    driver.cuDeviceGetName(name, _NAME_BYTES, device)
-    numbers = []
-    for attribute in (_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR):
-        value = ctypes.c_int()
-        driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
-        numbers.append(value.value)
-    memory = ctypes.c_size_t()
-    driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
-    return Gpu(name.value.decode(errors="replace"), f"{numbers[0]}.{numbers[1]}", round(memory.value / 2**30, 1))
+def _device(gpu: Gpu) -> dict[str, Any]:
+    return {
+        "name": gpu.name,
+        "compute_capability": "{}.{}".format(*gpu.compute_capability),
+        "memory_gib": round(gpu.memory_bytes / 2**30, 1),
+    }

@@ -45,6 +45,17 @@ _NO_DRIVER = (
 _TEGRA_RELEASE = Path("/etc/nv_tegra_release")
 
 
+class DriverUnavailable(BackendUnavailable):
+    """There is no driver that answers: what is the matter, and what to do about it."""
+
+    def __init__(self, problem: str, mend: str, *, installed: bool = True) -> None:
+        super().__init__(f"{problem}. {mend}.")
+        self.problem = problem
+        self.mend = mend
+        self.installed = installed
+        """Whether there is a driver at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One CUDA device. That there is one is the proof that a driver answered."""
@@ -69,28 +80,28 @@ class Gpu:
 
 
 def find_gpus(load_library: LoadLibrary = ctypes.CDLL, platform: str = sys.platform) -> tuple[Gpu, ...]:
-    """All CUDA devices; raises `BackendUnavailable` saying what is missing where there is no driver or no device."""
+    """All CUDA devices, one at least; raises `DriverUnavailable` where there is none, or no driver."""
     name = "nvcuda.dll" if platform == "win32" else "libcuda.so.1"
     try:
         driver = load_library(name)
     except OSError:
-        raise BackendUnavailable(f"there is no NVIDIA driver here ({name} is not found). {_NO_DRIVER}.") from None
+        raise DriverUnavailable(f"no NVIDIA driver ({name} is not found)", _NO_DRIVER, installed=False) from None
     code = driver.cuInit(0)
     if code != 0:
         why = _REASONS.get(code, f"cuInit gives error {code}")
-        raise BackendUnavailable(f"the NVIDIA driver does not start: {why}. {_MEND}.")
+        raise DriverUnavailable(f"the NVIDIA driver does not start: {why}", _MEND)
     version = ctypes.c_int()
     _ask(driver, "cuDriverGetVersion", ctypes.byref(version))
     count = ctypes.c_int()
     _ask(driver, "cuDeviceGetCount", ctypes.byref(count))
     if count.value == 0:
-        raise BackendUnavailable(f"the NVIDIA driver does not start: {_REASONS[_NO_DEVICE]}. {_MEND}.")
+        raise DriverUnavailable(f"the NVIDIA driver does not start: {_REASONS[_NO_DEVICE]}", _MEND)
     driver_version = f"{version.value // 1000}.{version.value % 1000 // 10}"
     return tuple(_gpu(driver, index, driver_version) for index in range(count.value))
 
 
 def require_gpu(index: int = 0, load_library: LoadLibrary = ctypes.CDLL, platform: str = sys.platform) -> Gpu:
-    """The device `index`; raises `BackendUnavailable` (exit code 3) in one line where it, or any driver, is missing."""
+    """The device `index`; raises `BackendUnavailable` (exit code 3), in one line, where it or the driver is missing."""
     gpus = find_gpus(load_library, platform)
     if not 0 <= index < len(gpus):
         names = ", ".join(f"{gpu.index}: {gpu.name}" for gpu in gpus)
@@ -149,7 +160,7 @@ def _gpu(driver: Any, index: int, driver_version: str) -> Gpu:
 def _ask(driver: Any, function: str, *arguments: Any) -> None:
     code = getattr(driver, function)(*arguments)
     if code != 0:
-        raise BackendUnavailable(f"the NVIDIA driver fails: {function} gives error {code}. {_MEND}.")
+        raise DriverUnavailable(f"the NVIDIA driver fails: {function} gives error {code}", _MEND)
 
 
 def _uuid_text(value: bytes) -> str:

@@ -85,7 +85,7 @@ class EngineRunner:
         np.copyto(self._frame, frame)
         self._queue()
         self._stream.synchronize()
-        return self._labels.copy()
+        return np.array(self._labels)
 
     def close(self) -> None:
         """Free the graph, the context, the buffers and the stream; harmless when done twice."""

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg import __version__
-from edgeseg.bundle import Bundle
+from edgeseg.bundle import Bundle, Contract
 from edgeseg.bundle.manifest import MANIFEST_NAME
-from edgeseg.engine import builder
-from edgeseg.engine.builder import BuiltEngine
+from edgeseg.engine.builder import BuiltEngine, build
 from edgeseg.engine.driver import Gpu, import_tensorrt, require_gpu
 from edgeseg.engine.recipe import EngineRecipe
-from edgeseg.engine.sidecar import Sidecar, Wanted, engine_sizes, recipe_record
+from edgeseg.engine.sidecar import Sidecar, Wanted, recipe_record
 from edgeseg.errors import BundleError, ConfigError, UnavailableError
 from edgeseg.files import sha256_file, write_bytes
 from edgeseg.runtime.default import cache_folder
@@ -34,11 +33,15 @@ from edgeseg.types import graph_precision
 
 FOLDER = "engines"
 
+TIMINGS = "timings"
+"""Folder in the cache for what TensorRT measured of kernels."""
+
 Tell = Callable[[str], None]
 """Takes one line for a person."""
 
-Build = Callable[..., BuiltEngine]
-"""`edgeseg.engine.builder.build`, or a test's."""
+SMALLEST_HW, LARGEST_HW = (64, 64), (2160, 3840)
+"""Frames that an engine takes whose graph takes any and whose recipe says nothing. Only the first resize and the last
+upsampling work at a camera's size, so a wide range costs little."""
 
 _log = logging.getLogger(__name__)
 
@@ -101,43 +104,6 @@ def find_engine(
     raise next((miss for miss in misses if miss.path.exists() or sidecar_path(miss.path).exists()), misses[0])
 
 
-def save_engine(bundle: Bundle, recipe: EngineRecipe, built: BuiltEngine, *, tensorrt: str, gpu: Gpu) -> StoredEngine:
-    """Keep a plan that was built here from the bundle's graph; in the bundle, or in the cache where that is closed.
-
-    The sidecar is removed first and written last: a kill in between leaves a plan without papers, which is not loaded.
-    """
-    inside, cache = engine_folders(bundle)
-    folder = inside if _writable(inside) else cache
-    sizes = engine_sizes(bundle.contract.camera_hw, recipe)
-    if sizes is None:
-        raise ConfigError(
-            f"{bundle.path} takes frames of any size: say which, with camera_min, camera_opt, camera_max."
-        )
-    path = plan_path(folder, recipe.precision)
-    sidecar = Sidecar(
-        precision=graph_precision(recipe.precision, "tensorrt"),
-        onnx_sha256=_graph_sha256(bundle, recipe),
-        plan_sha256=hashlib.sha256(built.plan_bytes).hexdigest(),
-        plan_bytes=len(built.plan_bytes),
-        tensorrt=tensorrt,
-        gpu=gpu.name,
-        compute_capability=gpu.compute_capability,
-        multiprocessors=gpu.multiprocessors,
-        sizes=sizes,
-        recipe=recipe_record(recipe),
-        steps=tuple(f"{step.name}: {step.reason}" for step in built.plan.steps),
-        warnings=(*built.plan.warnings, *built.warnings),
-        fallback=built.fallback,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        seconds=round(float(built.seconds), 3),
-        edgeseg=__version__,
-    )
-    sidecar_path(path).unlink(missing_ok=True)
-    write_bytes(path, built.plan_bytes)
-    write_bytes(sidecar_path(path), sidecar.to_bytes())
-    return StoredEngine(path, built.plan_bytes, sidecar)
-
-
 def ensure_engine(
     bundle: Bundle,
     precision: str,
@@ -145,25 +111,64 @@ def ensure_engine(
     *,
     gpu: Gpu | None = None,
     trt: Any = None,
-    build: Build | None = None,
     tell: Tell = _log.warning,
+    **watching: Any,
 ) -> StoredEngine:
     """The plan for this precision and this machine; where there is none that fits, `tell` says why and it is built.
 
     `recipe=None` takes the plan as it was built, and builds one by its sidecar's recipe, or by the default one.
-    `gpu` and `trt` are found where they are not given: raises `BackendUnavailable` where there is none.
+    `gpu` and `trt` are found where they are not given: raises `BackendUnavailable` where there is none. `watching` goes
+    to `edgeseg.engine.builder.build`: progress, cancelled.
     """
     gpu = gpu or require_gpu()
     trt = trt or import_tensorrt()
-    version = str(trt.__version__)
+    bundle.graph_path(precision)
     try:
-        return find_engine(bundle, precision, tensorrt=version, gpu=gpu, recipe=recipe)
+        return find_engine(bundle, precision, tensorrt=str(trt.__version__), gpu=gpu, recipe=recipe)
     except EngineMismatch as miss:
-        tell(f"{miss.path} {miss.cause}; it is built now, which can take minutes")
-        asked = recipe or _recipe_of(miss.path) or EngineRecipe()
-    asked = replace(asked, precision=precision)
-    built = (build or builder.build)(bundle.graph_bytes(asked.graph), asked, trt=trt, gpu=gpu)
-    return save_engine(bundle, asked, built, tensorrt=version, gpu=gpu)
+        tell(f"{miss.path} {miss.cause}; it is built now, which takes minutes on a Jetson")
+        asked = replace(recipe or _recipe_of(miss.path) or EngineRecipe(), precision=precision)
+    return build_engine(bundle, asked, gpu=gpu, trt=trt, **watching)
+
+
+def build_engine(bundle: Bundle, recipe: EngineRecipe, *, gpu: Gpu, trt: Any, **watching: Any) -> StoredEngine:
+    """Build the engine and keep it: in the bundle, or in the cache where that cannot be written to.
+
+    The sidecar is removed first and written last: a kill in between leaves a plan without papers, which is not loaded.
+    `watching` and what it raises: `edgeseg.engine.builder.build`.
+    """
+    recipe = with_sizes(recipe, bundle.contract)
+    built = build(
+        bundle.graph_bytes(recipe.graph),
+        recipe,
+        trt=trt,
+        gpu=gpu,
+        contract=bundle.contract,
+        opset=bundle.manifest.graphs[recipe.graph].opset,
+        timing_cache=cache_folder() / TIMINGS,
+        **watching,
+    )
+    inside, cache = engine_folders(bundle)
+    path = plan_path(inside if _writable(inside) else cache, recipe.precision)
+    sidecar = _sidecar_of(built, recipe, _graph_sha256(bundle, recipe), str(trt.__version__), gpu)
+    sidecar_path(path).unlink(missing_ok=True)
+    write_bytes(path, built.plan_bytes)
+    write_bytes(sidecar_path(path), sidecar.to_bytes())
+    return StoredEngine(path, built.plan_bytes, sidecar)
+
+
+def with_sizes(recipe: EngineRecipe, contract: Contract) -> EngineRecipe:
+    """The recipe, with limits for a graph that takes frames of any size where it gives none: TensorRT wants some."""
+    if contract.camera_hw is not None or recipe.camera_min is not None:
+        return recipe
+    height, width = contract.network_hw
+    low, high = SMALLEST_HW, LARGEST_HW
+    return replace(
+        recipe,
+        camera_min=(min(low[0], height), min(low[1], width)),
+        camera_opt=(height, width),
+        camera_max=(max(high[0], height), max(high[1], width)),
+    )
 
 
 def read_sidecar(plan: Path) -> Sidecar:
@@ -181,10 +186,34 @@ def read_sidecar(plan: Path) -> Sidecar:
         raise EngineMismatch(plan, f"has a sidecar that cannot be read ({error.strerror})") from error
 
 
+def _sidecar_of(built: BuiltEngine, recipe: EngineRecipe, onnx_sha256: str, tensorrt: str, gpu: Gpu) -> Sidecar:
+    if built.plan.sizes is None:
+        raise ConfigError("an engine is built for frames of known sizes; this plan has none.")
+    return Sidecar(
+        precision=graph_precision(recipe.precision, "tensorrt"),
+        onnx_sha256=onnx_sha256,
+        plan_sha256=hashlib.sha256(built.plan_bytes).hexdigest(),
+        plan_bytes=len(built.plan_bytes),
+        tensorrt=tensorrt,
+        gpu=gpu.name,
+        compute_capability=gpu.compute_capability,
+        multiprocessors=gpu.multiprocessors,
+        sizes=built.plan.sizes,
+        recipe=recipe_record(recipe),
+        steps=tuple(f"{step}: {step.reason}" for step in built.plan.steps),
+        warnings=(*built.plan.warnings, *built.warnings),
+        fallback=built.fallback,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        seconds=round(float(built.seconds), 3),
+        edgeseg=__version__,
+    )
+
+
 def _wanted(
     bundle: Bundle, precision: str, tensorrt: str, gpu: Gpu, recipe: EngineRecipe | None, sidecar: Sidecar
 ) -> Wanted:
     precision = graph_precision(precision, "tensorrt")
+    recipe = None if recipe is None else replace(with_sizes(recipe, bundle.contract), precision=precision)
     built_by = recipe or sidecar.build_recipe() or EngineRecipe(precision=precision)
     return Wanted(
         precision=precision,

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_driver import FakeDriver, no_library
 
 from edgeseg.cli import main as cli
 from edgeseg.doctor import Host, examine, machine_summary
@@ -50,9 +51,6 @@ def made_up(
             raise found[name]
         return found[name]
 
-    def no_library(name: str) -> Any:
-        raise OSError(f"{name}: cannot open shared object file")
-
     settings: dict[str, Any] = {
         "root": root,
         "platform": "linux",
@@ -68,40 +66,6 @@ def made_up(
 
 def runtime(*providers: str) -> SimpleNamespace:
     return SimpleNamespace(__version__="1.23.0", get_available_providers=lambda: list(providers))
-
-
-class FakeDriver:
-    """`libcuda.so.1` with one Orin, or with an error from `cuInit`."""
-
-    def __init__(self, code: int = 0) -> None:
-        self._code = code
-
-    def cuInit(self, _: int) -> int:  # noqa: N802 - the CUDA Driver API's names
-        return self._code
-
-    def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
-        version._obj.value = 12060
-        return 0
-
-    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
-        count._obj.value = 1
-        return 0
-
-    def cuDeviceGet(self, device: Any, index: int) -> int:  # noqa: N802
-        device._obj.value = index
-        return 0
-
-    def cuDeviceGetName(self, name: Any, *_: Any) -> int:  # noqa: N802
-        name.value = b"Orin"
-        return 0
-
-    def cuDeviceGetAttribute(self, value: Any, attribute: int, _: Any) -> int:  # noqa: N802
-        value._obj.value = {75: 8, 76: 7}[attribute]
-        return 0
-
-    def cuDeviceTotalMem_v2(self, memory: Any, _: Any) -> int:  # noqa: N802
-        memory._obj.value = 8 * 2**30
-        return 0
 
 
 class TestHardware:
@@ -193,7 +157,7 @@ class TestCuda:
         assert found.summary == "driver for CUDA 12.6: Orin (sm_87)"
         assert found.facts["devices"] == [{"name": "Orin", "compute_capability": "8.7", "memory_gib": 8.0}]
 
-    @pytest.mark.parametrize(("code", "said"), [(100, "finds no device"), (803, "error 803")])
+    @pytest.mark.parametrize(("code", "said"), [(100, "finds no device"), (999, "error 999")])
     def test_a_driver_that_does_not_start(self, tmp_path: Path, code: int, said: str) -> None:
         found = find_cuda(made_up(tmp_path, load_library=lambda _: FakeDriver(code)))
         assert said in found.summary
