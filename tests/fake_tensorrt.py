@@ -81,6 +81,8 @@ class Fake:
         self.driver = True
         """Whether there is one. Without, `Builder()` raises TypeError and what `Runtime()` gives is not to be used."""
         self.tensors: Sequence[Tensor] = FRAME_AND_LABELS
+        self.profile: tuple[tuple[int, ...], ...] = ((1, 8, 8, 3), (1, 24, 32, 3), (1, 48, 64, 3))
+        """Smallest, best and largest shape of an input with sizes of -1."""
         self.execute: Callable[[Any, int], bool] = _always
         """Called by `execute_async_v3(stream)` with the context, whose `_addresses` are by name, and the stream."""
         self.parser_errors: Sequence[Mapping[str, Any]] = ()
@@ -518,6 +520,8 @@ class _Runtime(_Object):
     def begin(self, logger: Any) -> None:
         self._logger = logger
 
+    do_DLA_core = _setting("DLA_core", -1)  # noqa: N815
+
     do_engine_host_code_allowed = _setting("engine_host_code_allowed", False)
 
     @_call
@@ -553,6 +557,12 @@ class _Engine(_Object):
     @_call
     def do_get_tensor_shape(self, name: str) -> Any:
         return self._tensor(name).shape
+
+    @_call
+    def do_get_tensor_profile_shape(self, name: str, profile_index: int) -> Any:
+        assert -1 in self._tensor(name).shape
+        assert profile_index == 0
+        return [list(shape) for shape in self._fake.profile]
 
     @_call
     def do_create_execution_context(self) -> Any:
