@@ -37,6 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dynamic", action="store_true", default=None, help="take frames of any size")
     parser.add_argument("--output", type=Path, metavar="DIR", help="bundle to write; default: NAME.edgeseg, here")
     parser.add_argument("--name", help="name of the model; default: that of the output or of the checkpoint")
+    parser.add_argument(
+        "--triton", type=Path, metavar="DIR", help="also write a model repository for Triton Inference Server"
+    )
+    parser.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="with --triton: of this bundle and its engines; nothing is exported"
+    )
     int8 = parser.add_argument_group("INT8, delivered only within a budget of accuracy")
     int8.add_argument("--int8", action="store_true", default=None, help="add INT8 graphs for CPUs and for TensorRT")
     int8.add_argument(
@@ -66,6 +72,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export and print; a gate that fails ends in `GateError`, after the table."""
+    if args.bundle is not None:
+        return _serve(args)
     from edgeseg.cli.parity import format_parity
     from edgeseg.graph.recipe import merge, parse_size, read_recipe
     from edgeseg.lazy import require
@@ -104,7 +112,37 @@ def run(args: argparse.Namespace) -> int:
     write_report(args, delivery.to_dict())
     delivery.raise_if_failed()
     print(f"\nbundle: {output}")
+    if args.triton is not None:
+        _write_repository(output, args.triton)
     return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    """Of a bundle that is there, the repository alone; needs nothing of the workstation side."""
+    given = [
+        name
+        for name, value in vars(args).items()
+        if value not in (None, False) and name not in ("command", "run", "bundle", "triton", "json")
+    ]
+    if args.triton is None:
+        raise ConfigError("--bundle names what --triton is written of: name a folder with --triton.")
+    if given:
+        option = given[0].replace("_", "-")
+        raise ConfigError(f"--{option} is a setting of an export; with --bundle nothing is exported.")
+    write_report(args, {"bundle": str(args.bundle), "triton": _write_repository(args.bundle, args.triton)})
+    return 0
+
+
+def _write_repository(bundle: Path, folder: Path) -> list[str]:
+    """Write the models and print where they are."""
+    from edgeseg.bundle import Bundle
+    from edgeseg.engine.triton import triton_models, write_repository
+
+    models = triton_models(Bundle.open(bundle))
+    paths = write_repository(models, folder)
+    for model, path in zip(models, paths, strict=True):
+        print(f"triton: {path}{f' ({model.note})' if model.note else ''}")
+    return [str(path) for path in paths]
 
 
 def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple[int, int], output: Path) -> Quantise:

@@ -18,6 +18,7 @@ COMMANDS = {
     "calibrate": "choose and check frames for INT8, and observe what a model does on them",
     "export": "turn a checkpoint into a sealed bundle, with proof",
     "parity": "compare a bundle with its trained model, step by step",
+    "lint": "say before the build whether TensorRT takes a graph, and what falls back on a DLA",
     "verify": "check a bundle's hashes and replay its golden frames",
     "run": "segment a camera, video, folder or the synthetic drive",
     "predict": "segment photos, also with torchvision's pretrained networks",

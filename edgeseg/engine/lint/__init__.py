@@ -1,8 +1,8 @@
 """Lint before build: does a TensorRT release build this graph, as it was checked, and what falls back on a DLA?"""
 
 from edgeseg.engine.lint.check import RULES, lint_bundle, lint_bytes, lint_file, lint_model
-from edgeseg.engine.lint.finding import ERROR, WARNING, Finding, LintReport
-from edgeseg.engine.lint.target import Target, parse_target
+from edgeseg.engine.lint.finding import ERROR, WARNING, Finding, LintReport, Rule
+from edgeseg.engine.lint.target import Target, installed_target, parse_target
 
 __all__ = [
     "ERROR",
@@ -10,7 +10,9 @@ __all__ = [
     "WARNING",
     "Finding",
     "LintReport",
+    "Rule",
     "Target",
+    "installed_target",
     "lint_bundle",
     "lint_bytes",
     "lint_file",

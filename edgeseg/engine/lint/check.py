@@ -69,11 +69,10 @@ def lint_model(model: ModelProto, target: Target, name: str) -> LintReport:
 def lint_bytes(data: bytes, target: Target, name: str) -> LintReport:
     """What every rule says of a serialised model; `InputError` if it is none, `UnavailableError` without onnx."""
     onnx = require("onnx", extra="tensorrt")
-    from google.protobuf.message import DecodeError
 
     try:
         model: ModelProto = onnx.load_model_from_string(data)
-    except (DecodeError, ValueError) as error:
+    except Exception as error:  # protobuf's and onnx's own; whatever it is, these bytes are no model
         raise InputError(f"{name} cannot be read as ONNX ({' '.join(str(error).split())}).") from error
     if not model.graph.node:
         raise InputError(f"{name} cannot be read as ONNX: it has no graph.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
+from edgeseg.engine.driver import import_tensorrt
 from edgeseg.engine.versions import BEST_EFFORT_FLOOR, JETPACKS, Version, parse
 from edgeseg.errors import ConfigError
 
@@ -24,6 +26,13 @@ class Target:
     def at_least(self, major: int, minor: int) -> bool:
         """Whether this release is `major`.`minor` or later."""
         return (self.version.major, self.version.minor) >= (major, minor)
+
+
+def installed_target(*, dla: bool = False, profile: bool = False) -> Target:
+    """The TensorRT that is installed here; raises `ConfigError` where there is none. No driver is needed."""
+    if find_spec("tensorrt") is None:
+        raise ConfigError("no TensorRT is installed here: name the one that is meant, such as --for tensorrt-10.3.")
+    return parse_target(str(import_tensorrt().__version__), dla=dla, profile=profile)
 
 
 def parse_target(text: str, *, dla: bool = False, profile: bool = False) -> Target:

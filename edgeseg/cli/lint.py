@@ -1,0 +1,113 @@
+"""`edgeseg lint`: would TensorRT build a graph as it was checked, and what would fall back on a DLA?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeseg.cli.output import add_json_option, write_report
+
+if TYPE_CHECKING:
+    from edgeseg.engine.lint import Finding, LintReport, Rule, Target
+
+_NAMED = 3
+"""Nodes that the table names of those with the same fault; the JSON names all."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    from edgeseg.types import ASKED_PRECISIONS
+
+    parser.add_argument(
+        "graph",
+        nargs="?",
+        type=Path,
+        metavar="BUNDLE|FILE.onnx",
+        help="folder of the bundle, or one graph; default: the default model's bundle",
+    )
+    parser.add_argument(
+        "--for",
+        dest="target",
+        metavar="RELEASE",
+        help="tensorrt-10.3, jetpack-6.2, …; default: the TensorRT that is installed here",
+    )
+    parser.add_argument("--precision", choices=ASKED_PRECISIONS, help="this graph alone; default: all for TensorRT")
+    parser.add_argument(
+        "--recipe", type=Path, metavar="FILE", help="its [engine] names sizes for open shapes, and a DLA"
+    )
+    parser.add_argument("--dla", action="store_true", help="say what a DLA core of an Orin does not take")
+    parser.add_argument("--rules", action="store_true", help="list the rules and leave")
+    add_json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check and print; a graph that would not build ends in `GateError`, after the table."""
+    from edgeseg.engine.lint import RULES
+
+    if args.rules:
+        print(format_rules(RULES))
+        return 0
+    target = _target(args)
+    reports = _reports(args, target)
+    print("\n\n".join(map(format_report, reports)))
+    write_report(args, {"target": str(target), "graphs": [report.to_dict() for report in reports]})
+    for report in reports:
+        report.raise_if_failed()
+    return 0
+
+
+def _target(args: argparse.Namespace) -> Target:
+    from edgeseg.engine.lint import installed_target, parse_target
+    from edgeseg.engine.recipe import EngineRecipe, read_recipe
+
+    recipe = EngineRecipe() if args.recipe is None else read_recipe(args.recipe)
+    dla, profile = args.dla or recipe.dla_core is not None, recipe.camera_opt is not None
+    if args.target is None:
+        return installed_target(dla=dla, profile=profile)
+    return parse_target(args.target, dla=dla, profile=profile)
+
+
+def _reports(args: argparse.Namespace, target: Target) -> list[LintReport]:
+    from edgeseg.bundle import Bundle
+    from edgeseg.cli.defaults import bundle_path
+    from edgeseg.engine.lint import lint_bundle, lint_file
+    from edgeseg.errors import ConfigError
+    from edgeseg.types import graph_precision
+
+    path = bundle_path(args.graph)
+    if path.suffix == ".onnx":
+        if args.precision is not None:
+            raise ConfigError(f"--precision chooses a graph of a bundle; {path} is one graph.")
+        return [lint_file(path, target)]
+    precisions = None if args.precision is None else [graph_precision(args.precision, "tensorrt")]
+    return lint_bundle(Bundle.open(path), target, precisions)
+
+
+def format_report(report: LintReport) -> str:
+    """The verdict, and a block for each kind of fault: severity, rule, nodes, what was found, what to do."""
+    errors, warnings = len(report.errors), len(report.warnings)
+    verdict = "would NOT build" if errors else "nothing known against building it"
+    title = f"{report.graph}, {report.target}: {verdict}; {errors} errors, {warnings} warnings in {report.nodes} nodes."
+    return "\n".join((title, *(_block(findings) for findings in _alike(report.findings))))
+
+
+def format_rules(rules: Sequence[Rule]) -> str:
+    """Severity, name and reason of each rule."""
+    return "\n".join(f"{rule.severity:<8} {rule.name:<29} {rule.reason}" for rule in rules)
+
+
+def _block(findings: Sequence[Finding]) -> str:
+    first = findings[0]
+    nodes = ", ".join(finding.node for finding in findings[:_NAMED])
+    more = f" and {len(findings) - _NAMED} more" if len(findings) > _NAMED else ""
+    return f"  {first.severity:<8} {first.rule}: {nodes}{more}\n{'':11}{first.found}\n{'':11}{first.advice}"
+
+
+def _alike(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Grouped by rule, what was found and advice, in the order of their first."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.rule, finding.found, finding.advice), []).append(finding)
+    return list(groups.values())
