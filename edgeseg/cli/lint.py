@@ -87,15 +87,19 @@ def _reports(args: argparse.Namespace, target: Target) -> list[LintReport]:
 
 def format_report(report: LintReport) -> str:
     """The verdict, and a block for each kind of fault: severity, rule, nodes, what was found, what to do."""
-    errors, warnings = len(report.errors), len(report.warnings)
-    verdict = "would NOT build" if errors else "nothing known against building it"
-    title = f"{report.graph}, {report.target}: {verdict}; {errors} errors, {warnings} warnings in {report.nodes} nodes."
+    verdict = "would NOT build" if report.errors else "nothing is known against building it"
+    counts = f"{_count(report.errors, 'error')}, {_count(report.warnings, 'warning')} in {report.nodes} nodes"
+    title = f"{report.graph}, {report.target}: {verdict}; {counts}."
     return "\n".join((title, *(_block(findings) for findings in _alike(report.findings))))
 
 
 def format_rules(rules: Sequence[Rule]) -> str:
     """Severity, name and reason of each rule."""
     return "\n".join(f"{rule.severity:<8} {rule.name:<29} {rule.reason}" for rule in rules)
+
+
+def _count(findings: Sequence[Finding], what: str) -> str:
+    return f"{len(findings)} {what}{'' if len(findings) == 1 else 's'}"
 
 
 def _block(findings: Sequence[Finding]) -> str:

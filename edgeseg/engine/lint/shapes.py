@@ -20,7 +20,7 @@ def open_inputs(view: GraphView) -> Iterator[Fault]:
 
 def _profile(view: GraphView, target: Target) -> Iterator[Fault]:
     if not target.profile:
-        advice = "Name the smallest, usual and largest frame in a recipe's [engine], or export with --camera-size."
+        advice = "Name camera_min, camera_opt and camera_max in a recipe's [engine], or export with --camera-size."
         yield from (fault._replace(advice=advice) for fault in open_inputs(view))
 
 
