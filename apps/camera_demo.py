@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from edgeseg import Bundle, Segmenter, open_source
 from edgeseg.cli import run
 from edgeseg.cli.defaults import bundle_path
+from edgeseg.cli.runtime_options import say_degraded
 from edgeseg.errors import EdgesegError
 from edgeseg.video.stream import segment_stream
 
@@ -26,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = run.stream_config(args)
         with open_source(args.source) as source:
             bundle = Bundle.open(bundle_path(args.bundle))
-            with Segmenter(bundle, precision=args.precision, threads=args.threads) as segmenter:
+            backend = args.backend or "onnxruntime"
+            with Segmenter(bundle, precision=args.precision, backend=backend, threads=args.threads) as segmenter:
+                say_degraded(segmenter)
                 report = segment_stream(source, segmenter, config)
         return run.finish(args, report, bundle.path, segmenter)
     except EdgesegError as error:

@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.errors import GateError
+
 Frame: TypeAlias = NDArray[np.uint8]
 """A camera frame: uint8 (H, W, 3), BGR, as OpenCV gives it."""
 
@@ -18,6 +20,8 @@ Labels: TypeAlias = NDArray[np.uint8]
 
 INVALID = 255
 """Label of every pixel of a frame whose logits hold a NaN or an infinity. No class has it: ids end at 254."""
+
+NO_NUMBERS = "{}: the model computed a NaN or an infinity, so no pixel has a class. Check it: edgeseg verify BUNDLE"
 
 PRECISIONS = ("fp32", "fp16", "int8-cpu", "int8-trt")
 """Of a bundle's graphs. INT8 is two: with unsigned activations, which ONNX Runtime's fused kernels on a CPU need, and
@@ -35,7 +39,7 @@ ASKED_BACKENDS = (AUTO, "onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt
 
 GPU_BACKENDS = ("tensorrt", "onnxruntime-tensorrt", "onnxruntime-cuda")
 """Runtimes on an NVIDIA GPU. Of the two INT8 graphs they take the signed one: the other has int32 biases and unsigned
-activations, for which neither TensorRT nor ONNX Runtime's CUDA provider has kernels."""
+activations, which TensorRT does not take."""
 
 
 def graph_precision(asked: str, backend: str) -> str:
@@ -71,3 +75,9 @@ class Segmentation:
     latency_ms: float
     valid: bool = True
     """False where the model computed something that is no number: `labels` are then `INVALID` everywhere."""
+
+    def checked(self, name: str = "this frame") -> Labels:
+        """The labels; raises `GateError` for a frame that is not valid, calling it `name`."""
+        if not self.valid:
+            raise GateError(NO_NUMBERS.format(name))
+        return self.labels

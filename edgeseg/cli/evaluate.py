@@ -168,7 +168,7 @@ def _run_video(args: argparse.Namespace) -> int:
         say_degraded(segmenter)
         frames = (record.frame_bgr for record in source)
         result = measure_flicker(
-            frames, lambda frame_bgr: segmenter(frame_bgr).labels, segmenter.label_map, limit=args.limit
+            frames, lambda frame_bgr: segmenter(frame_bgr).checked(), segmenter.label_map, limit=args.limit
         )
         notes, precision, runtime = source.notes, segmenter.precision, segmenter.runtime_dict()
     title = f"{_model_name(args)} ({precision}{_looks(args)}) on {args.video}, {result.frames} frames"
@@ -195,7 +195,7 @@ def _segment(
         from edgeseg.metrics.scored import ScoredModel
 
         return ScoredModel(args.model, args.scales, flip=args.flip)
-    return lambda frame_bgr: segmenter(frame_bgr).labels
+    return lambda frame_bgr: segmenter(frame_bgr).checked()
 
 
 def _model_name(args: argparse.Namespace) -> str:

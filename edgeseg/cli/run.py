@@ -100,6 +100,6 @@ def format_report(report: RunReport) -> str:
     frames = (
         f"{report.frames} {'frame' if report.frames == 1 else 'frames'} in {report.elapsed_s:.1f} s: "
         f"{report.fps:.1f} frames/s, "
-        f"{report.dropped} dropped, {report.failed} failed ({report.ended.value})"
+        f"{report.dropped} dropped, {report.failed} failed, {report.invalid} invalid ({report.ended.value})"
     )
     return "\n".join([format_table(["stage", "p50", "p95", "p99"], rows), "", frames, *report.notes])

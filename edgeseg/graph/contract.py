@@ -13,7 +13,7 @@ LOGITS = "logits"
 as an image only afterwards (`phases.lay_out_logits` does it with the logits)."""
 
 LABELS = "labels"
-"""Output: uint8 (1, H, W)."""
+"""Output: uint8 (1, H, W); 255 everywhere for a frame whose logits hold a NaN or an infinity."""
 
 CLASSES_PROPERTY = "edgeseg.classes"
 """Model property: the class names in id order, as JSON."""

@@ -21,6 +21,7 @@ from edgeseg.graph.contract import CHECKPOINT_PROPERTY, CLASSES_PROPERTY, FRAME,
 from edgeseg.graph.lint import check_sealed
 from edgeseg.graph.passes.decide_before_shuffle import decide_before_shuffle
 from edgeseg.graph.passes.fold_batch_norm import fold_batch_norm
+from edgeseg.graph.passes.mark_invalid import mark_invalid
 from edgeseg.graph.passes.split_transposed_conv import split_transposed_conv
 from edgeseg.graph.recipe import MAX_SIDE, ExportConfig
 from edgeseg.models.sealed import Preprocess, SealedNetwork
@@ -35,6 +36,7 @@ PASSES: Mapping[str, Pass] = {
     "fold_batch_norm": fold_batch_norm,
     "split_transposed_conv": split_transposed_conv,
     "decide_before_shuffle": decide_before_shuffle,
+    "mark_invalid": mark_invalid,
 }
 """What is rewritten after the translation, in this order, by name."""
 

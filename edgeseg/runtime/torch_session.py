@@ -9,7 +9,7 @@ from edgeseg.bundle import Bundle
 from edgeseg.errors import ConfigError, InputError
 from edgeseg.models.sealed import SealedNetwork
 from edgeseg.runtime.session import Session, check_input, check_output, check_threads
-from edgeseg.types import Frame, Labels, TensorSpec
+from edgeseg.types import INVALID, Frame, Labels, TensorSpec
 
 
 class TorchSession(Session):
@@ -46,7 +46,12 @@ class TorchSession(Session):
         # torch warns of a read-only array, because it could be written to through the tensor.
         writable = frame if frame.flags.writeable else frame.copy()
         with torch.inference_mode():
-            labels = np.asarray(self._sealed(torch.from_numpy(writable).to(self._device)).cpu().numpy())
+            batch = torch.from_numpy(writable).to(self._device)
+            logits = self._sealed.logits(batch)
+            found = self._sealed.labels(logits, batch.shape[1:3])
+            if not torch.isfinite(logits).all():
+                found.fill_(INVALID)  # as the exported graph does
+            labels = np.asarray(found.cpu().numpy())
         check_output(labels, frame, self.backend)
         return labels
 

@@ -28,6 +28,8 @@ class FrameCheck:
     may_differ: int
     """The most that pass, from the manifest."""
     latency_ms: float
+    valid: bool
+    """False where the graph computed a NaN or an infinity."""
 
     @property
     def agreement(self) -> float:
@@ -88,10 +90,11 @@ class VerifyReport:
         for graph in self.graphs:
             if not graph.passed:
                 worst = max(graph.frames, key=lambda frame: frame.differing - frame.may_differ)
+                found = "" if worst.valid else " (all: it computes a NaN or an infinity)"
                 raise GateError(
                     f"{self.bundle}: {graph.precision} on {graph.backend} labels {worst.differing} of {worst.pixels} "
-                    f"pixels of golden frame {worst.name} unlike the trained network; {worst.may_differ} may differ. "
-                    "Use another precision on this machine; on the workstation, edgeseg parity --locate."
+                    f"pixels{found} of golden frame {worst.name} unlike the trained network; {worst.may_differ} may "
+                    "differ. Use another precision on this machine; on the workstation, edgeseg parity --locate."
                 )
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,4 +144,4 @@ def _check(segmenter: Segmenter, golden: GoldenFrame) -> FrameCheck:
     result = segmenter(golden.frame_bgr)
     differing = int(np.count_nonzero(result.labels != golden.labels))
     may_differ = golden.may_differ[segmenter.precision]
-    return FrameCheck(golden.name, golden.labels.size, differing, may_differ, result.latency_ms)
+    return FrameCheck(golden.name, golden.labels.size, differing, may_differ, result.latency_ms, result.valid)

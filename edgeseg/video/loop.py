@@ -78,7 +78,7 @@ class _Run:
         self._notes: list[str] = []
         self._began_s = self._done_s = self._clock()
         self._paused_s = 0.0
-        self.frames = self.failed = 0
+        self.frames = self.failed = self._invalid = 0
         self.first_error: EdgesegError | None = None
         self._failure: SourceError | None = None
 
@@ -118,6 +118,7 @@ class _Run:
             frames=self.frames,
             dropped=self._source.dropped,
             failed=self.failed,
+            invalid=self._invalid,
             elapsed_s=self._done_s - self._began_s - self._paused_s,
             stages={stage: percentiles for stage, percentiles in stages.items() if percentiles is not None},
             ended=ended,
@@ -134,10 +135,11 @@ class _Run:
             self._fail(error)
             return None
         moments.append(self._clock())
+        self._invalid += not segmentation.valid
         picture = None
         status = str(self._rate)
         if self._overlay is not None:
-            picture = self._overlay.paint(record.frame_bgr, segmentation.labels, status)
+            picture = self._overlay.paint(record.frame_bgr, segmentation.labels, status, valid=segmentation.valid)
         moments.append(self._clock())
         result = FrameResult(record, segmentation, status, picture)
         for sink in self._sinks:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgeseg.errors import ConfigError
 from edgeseg.labels import LabelMap
 from edgeseg.types import Frame, Labels
+from edgeseg.video.banner import INVALID_FRAME, draw_banner
 from edgeseg.video.colours import NOT_DRAWN, display_palette
 from edgeseg.video.legend import Entry, Legend
 
@@ -21,11 +22,18 @@ MODES = ("blend", "outline", "labels", "off")
 class Overlay:
     """Paints labels over frames. `mode` is one of `MODES` and may be changed between frames.
 
-    `classes` restricts what is drawn, and listed, to the classes named; `alpha` is the weight of the colours.
+    `classes` restricts what is drawn, and listed, to the classes named; `alpha` is the weight of the colours. `banner`
+    is a line along the lower edge of every picture.
     """
 
     def __init__(
-        self, label_map: LabelMap, *, alpha: float = 0.45, classes: Sequence[str] | None = None, mode: str = "blend"
+        self,
+        label_map: LabelMap,
+        *,
+        alpha: float = 0.45,
+        classes: Sequence[str] | None = None,
+        mode: str = "blend",
+        banner: str | None = None,
     ) -> None:
         if not 0 <= alpha <= 1:
             raise ConfigError(f"alpha={alpha} must lie between 0 (only the camera) and 1 (only the colours).")
@@ -35,6 +43,7 @@ class Overlay:
         drawn = sorted(set(label_map.ids(named)))
         colours = display_palette(label_map)
         self.mode = mode
+        self._banner = banner
         self._alpha = alpha
         self._colours = np.zeros((256, 4), np.uint8)  # BGR and an unused byte, see _look_up
         self._colours[drawn, :3] = np.array([colours[index][::-1] for index in drawn], np.uint8).reshape(-1, 3)
@@ -49,8 +58,19 @@ class Overlay:
         """Switch to the mode after this one, in the order of `MODES`."""
         self.mode = MODES[(MODES.index(self.mode) + 1) % len(MODES)]
 
-    def paint(self, frame_bgr: Frame, labels: Labels, status: str = "") -> Frame:
-        """Frame BGR uint8 (H, W, 3) and its labels uint8 (H, W) → a new picture BGR uint8 (H, W, 3)."""
+    def paint(self, frame_bgr: Frame, labels: Labels, status: str = "", *, valid: bool = True) -> Frame:
+        """Frame BGR uint8 (H, W, 3) and its labels uint8 (H, W) → a new picture BGR uint8 (H, W, 3).
+
+        A frame that is not `valid` has no classes, and the picture says so in red.
+        """
+        picture = self._paint(frame_bgr, labels, status)
+        if not valid:
+            draw_banner(picture, INVALID_FRAME, severe=True)
+        elif self._banner is not None:
+            draw_banner(picture, self._banner, severe=False)
+        return picture
+
+    def _paint(self, frame_bgr: Frame, labels: Labels, status: str) -> Frame:
         if frame_bgr.shape[:2] != labels.shape:
             raise ConfigError(f"a frame of {frame_bgr.shape[:2]} and labels of {labels.shape} do not belong together.")
         if self.mode == "off":

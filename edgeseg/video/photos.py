@@ -73,7 +73,8 @@ def segment_photos(
     """Segment each photo, upright, and write its two pictures beside it or into `folder`.
 
     A photo that cannot be read is noted, and the next follows. Raises `ConfigError` where two photos would be written
-    to one place, before anything is done, and `OutputError` where the file system refuses.
+    to one place, before anything is done, `GateError` for a model that gives no numbers, and `OutputError` where the
+    file system refuses.
     """
     stems = _stems(paths, folder)
     overlay = Overlay(segmenter.label_map, alpha=alpha)
@@ -85,16 +86,17 @@ def segment_photos(
             failed[str(path)] = str(error)
             continue
         found = segmenter(frame_bgr)
+        labels = found.checked(str(path))
         photo = Photo(
             path,
             stem.with_name(stem.name + OVERLAY),
             stem.with_name(stem.name + LABELS),
-            found.labels.shape,
-            class_shares(found.labels, segmenter.label_map),
+            labels.shape,
+            class_shares(labels, segmenter.label_map),
             found.latency_ms,
         )
-        _write(photo.overlay, overlay.paint(frame_bgr, found.labels))
-        _write(photo.labels, found.labels)
+        _write(photo.overlay, overlay.paint(frame_bgr, labels))
+        _write(photo.labels, labels)
         photos.append(photo)
         on_photo(photo)
     return PhotoReport(tuple(photos), failed)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeseg.errors import SourceError
+from edgeseg.errors import GateError, SourceError
+from edgeseg.types import NO_NUMBERS
 
 STAGES = ("capture", "inference", "overlay", "output", "total")
 """In the order of the loop. `total` is one frame from capture to output: the sum of what comes before it."""
@@ -84,6 +85,8 @@ class RunReport:
     notes: tuple[str, ...] = ()
     failure: SourceError | None = None
     """What broke the source after it had given frames."""
+    invalid: int = 0
+    """Of `frames`, those for which the model computed a NaN or an infinity. They have no classes."""
 
     def __post_init__(self) -> None:
         if self.captured != self.frames + self.dropped + self.failed:
@@ -106,6 +109,7 @@ class RunReport:
             "frames": self.frames,
             "dropped": self.dropped,
             "failed": self.failed,
+            "invalid": self.invalid,
             "fps": round(self.fps, 2),
             "elapsed_s": round(self.elapsed_s, 3),
             "latency_ms": stages.get("total"),
@@ -115,6 +119,8 @@ class RunReport:
         }
 
     def raise_if_failed(self) -> None:
-        """Raise what broke the source, if something did."""
+        """Raise what broke the source, if something did; `GateError` where frames were invalid."""
         if self.failure is not None:
             raise self.failure
+        if self.invalid:
+            raise GateError(NO_NUMBERS.format(f"{self.invalid} of {self.frames} frames"))

@@ -50,7 +50,13 @@ def segment_stream(source: Source, segmenter: Segmenter, config: StreamConfig) -
     window is wanted and cannot be, `ConfigError` for an output that would overwrite what is read.
     """
     _refuse_overwriting(source, config)
-    overlay = Overlay(segmenter.label_map, alpha=config.alpha, classes=config.classes, mode=config.mode)
+    overlay = Overlay(
+        segmenter.label_map,
+        alpha=config.alpha,
+        classes=config.classes,
+        mode=config.mode,
+        banner=None if segmenter.degraded is None else f"DEGRADED: {segmenter.degraded}",
+    )
     with ExitStack() as stack:
         stopped = stack.enter_context(stop_on_signals())
         sinks: list[Sink] = []

@@ -107,7 +107,8 @@ class Keyboard:
         return True
 
     def _paint(self, result: FrameResult) -> Frame:
-        return self._overlay.paint(result.record.frame_bgr, result.segmentation.labels, result.status)
+        found = result.segmentation
+        return self._overlay.paint(result.record.frame_bgr, found.labels, result.status, valid=found.valid)
 
     def _save(self, result: FrameResult) -> None:
         path = self._snapshots / f"edgeseg-{Path(result.record.name).name}.png"
