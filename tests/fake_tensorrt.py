@@ -30,8 +30,6 @@ from make_tensorrt_names import releases
 VERSIONS = ("8.6.1", "10.3.0", "10.7.0", "10.16.1.11", "11.0.0.114", "11.4.0.106")
 """What `-m trt_api` runs over."""
 
-_RELEASES = releases()
-
 
 class NotFaked(AssertionError):  # noqa: N818 (it is what happened, not an error of TensorRT's)
     """The real release has this name, but the fake does nothing with it yet."""
@@ -74,7 +72,7 @@ class Fake:
     def __init__(self, version: str, *, without: Iterable[str] = ()) -> None:
         """`without`: names ("BuilderFlag.TF32", "IProgressMonitor") to plant as removed."""
         self.version = version
-        self.names = _planted(_RELEASES[version], without)
+        self.names = _planted(releases()[version], without)
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         """(`Class.member`, arguments) in order; setting an attribute is a call with the value."""
 
@@ -109,10 +107,7 @@ class Fake:
         self.deserialized = 0
         """How often a plan was given to `deserialize_cuda_engine`."""
 
-        self.module = types.ModuleType("tensorrt")
-        self.module.__dict__["__version__"] = version
-        for name, members in self.names.items():
-            self.module.__dict__[name] = _entry(self, name, members)
+        self.module = _Module(self)
 
     def called(self, name: str) -> list[tuple[Any, ...]]:
         """The arguments of each call of `Class.member`."""
@@ -121,6 +116,20 @@ class Fake:
     def plan(self, graph: bytes = b"") -> bytes:
         """The plan that a build of this graph gives."""
         return plan_header(self.version) + hashlib.sha256(graph).hexdigest().encode()
+
+
+class _Module(types.ModuleType):
+    """`tensorrt`, whose names are made when they are first asked for."""
+
+    def __init__(self, fake: Fake) -> None:
+        super().__init__("tensorrt")
+        self.__dict__.update(__version__=fake.version, _fake=fake)
+
+    def __getattr__(self, name: str) -> Any:
+        fake: Fake = self.__dict__["_fake"]
+        if name not in fake.names:
+            raise AttributeError(f"module 'tensorrt' has no attribute '{name}'")
+        return self.__dict__.setdefault(name, _entry(fake, name, fake.names[name]))
 
 
 def _planted(names: Mapping[str, Any], without: Iterable[str]) -> dict[str, Any]:

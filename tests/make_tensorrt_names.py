@@ -10,6 +10,7 @@ is: of that table, the names that edgeseg may touch.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -23,9 +24,10 @@ Names = dict[str, Any]
 """Of one release: name → None (a function or a value), list of members (a class), or {member: value} (an enum)."""
 
 
-def releases(path: Path = WHOLE) -> dict[str, Names]:
+@functools.cache
+def releases() -> dict[str, Names]:
     """Release → its names, from the grouped table; a mask has one character a release, 1 where it has the name."""
-    table = json.loads(path.read_text())
+    table = json.loads(WHOLE.read_text())
     found: dict[str, Names] = {version: {} for version in table["releases"]}
     for position, names in enumerate(found.values()):
         for mask, plain in table["plain"].items():

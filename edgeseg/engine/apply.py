@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from edgeseg.engine.log import Log, make_logger
 from edgeseg.engine.progress import Watch, make_monitor
 from edgeseg.engine.seam import Builder, Config, Network, Parser, TensorRT, base, member
 from edgeseg.engine.steps import BuildPlan
-from edgeseg.errors import BackendUnavailable, EdgesegError, InputError, UnavailableError
+from edgeseg.errors import BackendUnavailable, InputError, UnavailableError
 
 _MIB = 1 << 20
 
@@ -52,20 +53,11 @@ def apply(plan: BuildPlan, trt: TensorRT, materials: Materials) -> Applied:
     Raises `InputError` naming the node that the parser refuses, `BackendUnavailable` where TensorRT finds no driver,
     `UnavailableError` where the module lacks what the plan says it has.
     """
-    work = _Work(trt, materials)
+    with _explained(trt, "start"):
+        work = _Work(trt, materials)
     for step in plan.steps:
-        try:
+        with _explained(trt, str(step)):
             ACTIONS[step.name](work, **step.arguments)
-        except (EdgesegError, KeyboardInterrupt):
-            raise
-        except AttributeError as error:
-            raise UnavailableError(
-                f"TensorRT {trt.__version__} does not do the step {str(step)!r}: {error}."
-            ) from error
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"TensorRT {trt.__version__} refuses the step {str(step)!r}: {_first_line(error)}."
-            ) from error
         if work.stopped:
             break
     return Applied(work.plan_bytes, work.kept_cache, work.fallback, work.inspected)
@@ -271,8 +263,16 @@ def _call(error: Any, attribute: str) -> str:
     return str(getattr(error, attribute, str)())
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+@contextmanager
+def _explained(trt: TensorRT, step: str) -> Iterator[None]:
+    """What TensorRT's Python side raises, as one line that names the step."""
+    try:
+        yield
+    except AttributeError as error:
+        raise UnavailableError(f"TensorRT {trt.__version__} cannot do the step {step!r}: {error}.") from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        what = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(f"TensorRT {trt.__version__} refuses the step {step!r}: {what}.") from error
 
 
 def _made(value: _T | None) -> _T:

@@ -59,14 +59,16 @@ def build(
     timing_cache: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    done: Callable[[BuiltEngine], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> BuiltEngine:
     """Build the graph `onnx_bytes`, which is the bundle's `recipe.graph`, for `gpu`, with the module `trt`.
 
     `gpu` is the proof that a driver answered: without one, TensorRT ends the process. `contract` and `opset` are the
     graph's. `timing_cache` is a folder for what was measured; None keeps nothing. `progress` is called from TensorRT's
-    threads. Ctrl-C, and `cancelled` giving True, stop the build; nothing is written then. Raises KeyboardInterrupt,
-    `CancelledError`, and what `plan` and `apply` raise; `InputError` where TensorRT builds nothing, saying why.
+    threads. Ctrl-C, and `cancelled` giving True, stop the build; nothing is written then. `done` is called with the
+    result, for who does not get to see it. Raises KeyboardInterrupt, `CancelledError`, and what `plan` and `apply`
+    raise; `InputError` where TensorRT builds nothing, saying why.
     """
     made = plan(recipe, probe(trt), device_of(gpu), contract, opset=opset)
     calibration = b"" if recipe.calibration_cache is None else _read_calibration(Path(recipe.calibration_cache))
@@ -87,7 +89,10 @@ def build(
         except OutputError as error:
             warnings.append(f"the timing cache is not kept: {error}")
     layers = read_layers(applied.inspected)
-    return BuiltEngine(plan_bytes, made, seconds, layers, applied.fallback, tuple(dict.fromkeys(warnings)))
+    built = BuiltEngine(plan_bytes, made, seconds, layers, applied.fallback, tuple(dict.fromkeys(warnings)))
+    if done is not None:
+        done(built)
+    return built
 
 
 def _check(applied: Applied, made: BuildPlan, log: Log, watch: Watch, interrupted: bool) -> bytes:

@@ -81,6 +81,9 @@ TOUCHED = (
 """Every name of TensorRT's that a build may touch; a name that is not here is not looked for, and so never used."""
 
 
+_WEAKLY_TYPED = ("BuilderFlag.FP16", "BuilderFlag.INT8", "NetworkDefinitionCreationFlag.EXPLICIT_BATCH")
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """A release of TensorRT, by what it offers."""
@@ -100,8 +103,8 @@ class Capabilities:
 
     @property
     def weakly_typed(self) -> bool:
-        """Whether precision can be given by flags: up to TensorRT 10. Later networks are all strongly typed."""
-        return self.offers("BuilderFlag.FP16", "BuilderFlag.INT8")
+        """Whether a network may be other than strongly typed: up to TensorRT 10. What 11 removed for it tells."""
+        return not self.names.isdisjoint(_WEAKLY_TYPED)
 
     @property
     def strongly_typed(self) -> bool:
