@@ -7,6 +7,7 @@ one and returns the other. Names and codes: CUDA Runtime API, cudaError_t.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from edgeseg.errors import BackendUnavailable, UnavailableError
@@ -107,10 +108,12 @@ class Graph:
         except CudaError:
             cuda.forget_error()
             raise
-        try:
-            self._executable = cuda.call("cudaGraphInstantiate", recorded, 0)
-        finally:
-            cuda.call("cudaGraphDestroy", recorded)
+        with ExitStack() as owned:
+            owned.callback(self.close)
+            with ExitStack() as always:
+                always.callback(cuda.call, "cudaGraphDestroy", recorded)
+                self._executable = cuda.call("cudaGraphInstantiate", recorded, 0)
+            owned.pop_all()
 
     def launch(self) -> None:
         """Put the recorded work into the stream."""
