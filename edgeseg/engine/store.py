@@ -122,12 +122,12 @@ def ensure_engine(
     """
     gpu = gpu or require_gpu()
     trt = trt or import_tensorrt()
-    bundle.graph_path(precision)
     try:
         return find_engine(bundle, precision, tensorrt=str(trt.__version__), gpu=gpu, recipe=recipe)
     except EngineMismatch as miss:
-        tell(f"{miss.path} {miss.cause}; it is built now, which takes minutes on a Jetson")
         asked = replace(recipe or _recipe_of(miss.path) or EngineRecipe(), precision=precision)
+        bundle.graph_path(asked.graph)  # says what the bundle has, before anything is promised
+        tell(f"{miss.path} {miss.cause}; it is built now, which takes minutes on a Jetson")
     return build_engine(bundle, asked, gpu=gpu, trt=trt, **watching)
 
 

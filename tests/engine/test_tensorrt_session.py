@@ -295,6 +295,12 @@ class TestOpening:
             assert machine.cuda.calls["cudaSetDevice"] == before + 1
 
 
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGESEG_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("cache")
 class TestBundle:
     def test_a_bundle_is_built_once_and_verifies(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         bundle = tiny_bundle(tmp_path / "road.edgeseg", CAMERA_HW)
