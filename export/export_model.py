@@ -1,6 +1,6 @@
 """The whole export, step by step, on the public functions: what `edgeseg export --fp16` does, and where to step in.
 
-    python export/export_model.py [CHECKPOINT] [--recipe export/jetson_fp16.toml] [--output road.edgeseg]
+    python export/export_model.py [CHECKPOINT] [--recipe export/orin_nano.toml] [--output road.edgeseg]
 
 Copy it where the command is not enough: a pass of your own on the graph, other frames to compare on, a tighter gate.
 """

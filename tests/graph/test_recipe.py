@@ -94,8 +94,14 @@ def test_a_flag_that_contradicts_a_recipe_is_refused(
         merge(recipe, flags)
 
 
-def test_the_recipes_of_the_repository_are_valid() -> None:
-    recipes = sorted((Path(__file__).resolve().parents[2] / "export").glob("*.toml"))
-    assert len(recipes) >= 3
+RECIPES = Path(__file__).resolve().parents[2] / "export"
+
+
+def test_the_recipes_of_the_repository_are_valid_and_listed() -> None:
+    recipes = sorted(RECIPES.glob("*.toml"))
+    page = (RECIPES / "README.md").read_text(encoding="utf-8")
+    targets = {"orin_nano", "orin_nx", "agx_orin", "thor", "desktop_rtx", "cpu"}
+    assert targets <= {path.stem for path in recipes}
     for path in recipes:
         merge(read_recipe(path), {})
+        assert f"| [{path.name}]({path.name}) |" in page
