@@ -98,7 +98,7 @@ def test_extras(metadata: Message) -> None:
     assert set(metadata.get_all("Provides-Extra") or []) == {"cpu", "gpu", "tensorrt", "train", "dev"}
     assert needs(metadata, "cpu") == {"onnxruntime"}
     assert needs(metadata, "gpu") == {"onnxruntime-gpu"}
-    assert needs(metadata, "tensorrt") == {"tensorrt", "cuda-python"}
+    assert needs(metadata, "tensorrt") == {"tensorrt", "cuda-python", "onnx"}
     assert {"torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "safetensors"} <= needs(metadata, "train")
     assert {"pytest", "ruff", "mypy", "import-linter"} <= needs(metadata, "dev")
 

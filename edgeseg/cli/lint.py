@@ -60,13 +60,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _target(args: argparse.Namespace) -> Target:
     from edgeseg.engine.lint import installed_target, parse_target
-    from edgeseg.engine.recipe import EngineRecipe, read_recipe
+    from edgeseg.engine.recipe import read_recipe
 
-    recipe = EngineRecipe() if args.recipe is None else read_recipe(args.recipe)
-    dla, profile = args.dla or recipe.dla_core is not None, recipe.camera_opt is not None
+    recipe = None if args.recipe is None else read_recipe(args.recipe)
     if args.target is None:
-        return installed_target(dla=dla, profile=profile)
-    return parse_target(args.target, dla=dla, profile=profile)
+        return installed_target(recipe, dla=args.dla)
+    return parse_target(args.target, recipe, dla=args.dla)
 
 
 def _reports(args: argparse.Namespace, target: Target) -> list[LintReport]:

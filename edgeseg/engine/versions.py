@@ -49,8 +49,9 @@ KNOWN_BAD = {
 }
 """Release → why no engine is built with it."""
 
-OPSET_CEILINGS = ((8, 6, 17), (10, 0, 20), (10, 15, 24), (11, 0, 25))
-"""(major, minor, opset): from this release on its ONNX parser reads graphs up to this opset."""
+OPSET_CEILINGS = ((8, 6, 17), (10, 0, 20), (10, 6, 22), (10, 15, 24), (11, 0, 25))
+"""(major, minor, opset): from this release on its ONNX parser reads graphs up to this opset; for 10.6 and 10.15 as
+onnx-tensorrt's docs/operators.md says, for 11 as NVIDIA's ONNX Opset Guide does."""
 
 JETPACKS = {
     "5.1": Version(8, 5),

@@ -307,6 +307,14 @@ def computed_size(model: ModelProto) -> str:
     return name
 
 
+def computed_axes(model: ModelProto) -> str:
+    node = behind(model, node_of(model, "Relu", 1), "ReduceMean", "mean", keepdims=1)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
+    node.input.append("axes")
+    model.graph.node.insert(0, helper.make_node("Abs", ["one"], ["axes"]))
+    return "mean"
+
+
 def output_shape(model: ModelProto) -> str:
     node = node_of(model, "ConvTranspose")
     set_attribute(node, "output_shape", [16, 24])
@@ -418,6 +426,7 @@ FAULTS: list[tuple[str, Callable[[], ModelProto], Plant]] = [
     ("operator-supported", float_graph, operator_never_supported),
     ("operator-supported", float_graph, operator_too_new),
     ("operator-listed", float_graph, operator_in_no_list),
+    ("constant-input", float_graph, computed_axes),
     ("max-unpool", float_graph, max_unpool),
     ("pooling-indices", float_graph, pooling_indices),
     ("pooling-dilations", float_graph, dilated_pooling),
@@ -511,6 +520,18 @@ def test_an_opset_is_too_new_for_one_release_and_not_for_the_next() -> None:
     for release, refused in (("8.6", True), ("10.0", False), ("10.16", False), ("11.4", False)):
         report = lint_model(model, parse_target(release), "the graph")
         assert bool(findings(report, "opset-ceiling")) == refused, release
+
+
+def test_axes_of_a_slice_may_be_computed_from_10_3_on() -> None:
+    model = float_graph()
+    node = behind(model, node_of(model, "Relu", 1), "Slice", "slice")
+    for name, values in (("starts", [0]), ("ends", [8]), ("one", [1])):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), name))
+    node.input.extend(["starts", "ends", "axes"])
+    model.graph.node.insert(0, helper.make_node("Abs", ["one"], ["axes"]))
+    for release, refused in (("10.1", True), ("10.3", False)):
+        found = findings(lint_model(model, parse_target(release), "the graph"), "constant-input")
+        assert found == (["slice"] if refused else []), release
 
 
 def test_releases_that_are_known_bad_or_weakly_typed_are_named() -> None:

@@ -160,3 +160,4 @@ def test_a_dla_takes_one_size_even_with_a_profile() -> None:
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
     report = lint_model(model, Target(DLA.version, dla=True, profile=True), "one")
     assert [finding.rule for finding in report.errors] == ["dla-fixed-size"]
+    assert not lint_model(model, Target(DLA.version, dla=True, profile=True, one_size=True), "one").errors

@@ -385,8 +385,8 @@ class TestVersions:
         assert Version(10, 3, 0) < Version(10, 3) < Version(10, 16, 1) < Version(11, 0, 0)
 
     def test_opset_ceilings(self) -> None:
-        found = {text: opset_ceiling(parse(text)) for text in ("8.6.1", "10.3", "10.14", "10.15", "11.4")}
-        assert found == {"8.6.1": 17, "10.3": 20, "10.14": 20, "10.15": 24, "11.4": 25}
+        found = {text: opset_ceiling(parse(text)) for text in ("8.6.1", "10.3", "10.6", "10.14", "10.15", "11.4")}
+        assert found == {"8.6.1": 17, "10.3": 20, "10.6": 22, "10.14": 22, "10.15": 24, "11.4": 25}
 
 
 class TestRecipe:

@@ -14,13 +14,10 @@ from edgeseg.engine.lint.shapes import open_inputs
 from edgeseg.engine.lint.tables import DLA_OPERATORS
 from edgeseg.engine.lint.target import Target
 from edgeseg.engine.lint.view import DQ, GraphView, Q
+from edgeseg.engine.versions import dla_refusal
 
 if TYPE_CHECKING:
     from onnx import NodeProto
-
-LAST_10_WITH_DLA = (10, 7)
-FIRST_11_WITH_DLA = (11, 4, 1)
-"""On a Jetson AGX Orin with JetPack 7.2.2 or later."""
 
 MOST_SIZE = 8192
 """Largest size but the batch's."""
@@ -35,17 +32,15 @@ _FALLS_BACK = "It runs on the GPU; each change of processor copies."
 
 
 def _offered(_view: GraphView, target: Target) -> Iterator[Fault]:
-    version = target.version
-    release = (version.major, version.minor)
-    newest = (version.major, version.minor, FIRST_11_WITH_DLA[2] if version.patch is None else version.patch)
-    if target.dla and release > LAST_10_WITH_DLA and newest < FIRST_11_WITH_DLA:
-        advice = "Stay on 10.7 or earlier (JetPack 6), or take 11.4.1 with JetPack 7.2.2 on an AGX Orin."
-        yield Fault(GRAPH, f"{target}, which has no DLA on a Jetson", advice)
+    refusal = dla_refusal(target.version) if target.dla else None
+    if refusal is not None:
+        found, _, advice = refusal.partition(": ")
+        yield Fault(GRAPH, found, advice)
 
 
 def _sizes(view: GraphView, target: Target) -> Iterator[Fault]:
-    if target.dla:
-        advice = "A DLA takes one size: export with --camera-size."
+    if target.dla and not target.one_size:
+        advice = "A DLA takes one size: export with --camera-size, or name the same one three times in [engine]."
         yield from (fault._replace(advice=advice) for fault in open_inputs(view))
 
 

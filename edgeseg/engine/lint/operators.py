@@ -18,6 +18,16 @@ _STANDARD = ("", "ai.onnx")
 _LOOKED_AT_APART = ("MaxUnpool",)
 """Unsupported operators with a rule, and an advice, of their own."""
 
+_REDUCE: tuple[str, int, tuple[int, int] | None] = ("axes", 1, None)
+_CONSTANT_INPUTS: dict[str, tuple[str, int, tuple[int, int] | None]] = {
+    "CumSum": ("axis", 1, (10, 8)),
+    "Slice": ("axes", 3, (10, 3)),
+    "Squeeze": ("axes", 1, (10, 7)),
+    "Unsqueeze": ("axes", 1, (10, 7)),
+    "OneHot": ("depth", 1, None),
+}
+"""Operator → input that must be known at build time, its place, and the release from which on it need not."""
+
 _COORDINATES = ("half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners")
 _NEAREST = ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")
 
@@ -127,6 +137,20 @@ def _resize_sizes(view: GraphView, _target: Target) -> Iterator[Fault]:
             yield Fault(view.label(node), "a size that is computed", "Write it as a constant: fold constants.")
 
 
+def _constant_inputs(view: GraphView, target: Target) -> Iterator[Fault]:
+    for node in view.nodes:
+        what, index, until = _CONSTANT_INPUTS.get(node.op_type, _REDUCE if _reduces(node.op_type) else ("", 0, None))
+        name = view.input(node, index)
+        if not what or not name or view.is_constant(name) or (until is not None and target.at_least(*until)):
+            continue
+        found = f"{what} of {node.op_type} are computed, by {name}"
+        yield Fault(view.label(node), found, "TensorRT needs them when it builds: fold constants.")
+
+
+def _reduces(operator: str) -> bool:
+    return operator.startswith("Reduce")
+
+
 def _transposed_output_shape(view: GraphView, _target: Target) -> Iterator[Fault]:
     for node in view.every_node():
         if node.op_type == "ConvTranspose" and view.attribute(node, "output_shape", None) is not None:
@@ -158,6 +182,7 @@ RULES = (
     Rule("known-operator", ERROR, "what ONNX does not define needs a plugin", _known),
     Rule("operator-supported", ERROR, "the parser of that release does not import it", _supported),
     Rule("operator-listed", WARNING, "our tables do not say whether that release imports it", _listed),
+    Rule("constant-input", ERROR, "some inputs have to be known when the engine is built", _constant_inputs),
     Rule("max-unpool", ERROR, "no release imports MaxUnpool", _max_unpool),
     Rule("pooling-indices", ERROR, "MaxPool has one output in TensorRT", _pooling_indices),
     Rule("pooling-dilations", ERROR, "pooling has no dilation in TensorRT", _pooling_dilations),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from edgeseg.engine.driver import import_tensorrt
+from edgeseg.engine.recipe import EngineRecipe
 from edgeseg.engine.versions import BEST_EFFORT_FLOOR, JETPACKS, Version, parse
 from edgeseg.errors import ConfigError
 
@@ -19,6 +20,8 @@ class Target:
     """Whether layers are to run on a DLA core of a Jetson Orin."""
     profile: bool = False
     """Whether the build is told smallest, usual and largest size of inputs whose shape is open."""
+    one_size: bool = False
+    """Whether these are the same."""
 
     def __str__(self) -> str:
         return f"TensorRT {self.version}{' with DLA' if self.dla else ''}"
@@ -28,15 +31,18 @@ class Target:
         return (self.version.major, self.version.minor) >= (major, minor)
 
 
-def installed_target(*, dla: bool = False, profile: bool = False) -> Target:
+def installed_target(recipe: EngineRecipe | None = None, *, dla: bool = False) -> Target:
     """The TensorRT that is installed here; raises `ConfigError` where there is none. No driver is needed."""
     if find_spec("tensorrt") is None:
         raise ConfigError("no TensorRT is installed here: name the one that is meant, such as --for tensorrt-10.3.")
-    return parse_target(str(import_tensorrt().__version__), dla=dla, profile=profile)
+    return parse_target(str(import_tensorrt().__version__), recipe, dla=dla)
 
 
-def parse_target(text: str, *, dla: bool = False, profile: bool = False) -> Target:
-    """`"tensorrt-10.3"`, `"10.3"` or `"jetpack-6.2"` → `Target`; raises `ConfigError` for what is none of these."""
+def parse_target(text: str, recipe: EngineRecipe | None = None, *, dla: bool = False) -> Target:
+    """`"tensorrt-10.3"`, `"10.3"` or `"jetpack-6.2"` → `Target`; raises `ConfigError` for what is none of these.
+
+    `recipe` says whether there are sizes for open shapes, and a DLA; `dla` asks for one in any case.
+    """
     lowered = text.strip().lower()
     if lowered.startswith("jetpack-"):
         jetpack = lowered.removeprefix("jetpack-")
@@ -50,4 +56,11 @@ def parse_target(text: str, *, dla: bool = False, profile: bool = False) -> Targ
             f"{text} is TensorRT {version}; edgeseg builds engines from {BEST_EFFORT_FLOOR.major}."
             f"{BEST_EFFORT_FLOOR.minor} on. Run the graph with ONNX Runtime there."
         )
-    return Target(version, dla, profile)
+    recipe = recipe or EngineRecipe()
+    sizes = recipe.profile
+    return Target(
+        version,
+        dla=dla or recipe.dla_core is not None,
+        profile=sizes is not None,
+        one_size=sizes is not None and len(set(sizes)) == 1,
+    )
