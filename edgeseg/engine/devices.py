@@ -43,11 +43,11 @@ DEVICES = {
         Device("orin-nano", "Jetson Orin Nano", (8, 7), integrated=True, workspace_mib=1024),
         Device("orin-nx", "Jetson Orin NX", (8, 7), dla_cores=2, integrated=True, workspace_mib=2048),
         Device("orin", "Jetson AGX Orin", (8, 7), dla_cores=2, integrated=True),
-        Device("thor", "Jetson AGX Thor", (11, 0), integrated=True, workspace_mib=8192, since=Version(10, 13, 0)),
+        Device("thor", "Jetson AGX Thor", (11, 0), integrated=True, workspace_mib=8192, since=Version(10, 13)),
         Device("rtx20", "GeForce RTX 20, T4", (7, 5), workspace_mib=2048),
         Device("rtx30", "GeForce RTX 30, RTX A", (8, 6)),
         Device("rtx40", "GeForce RTX 40, L4, L40", (8, 9)),
-        Device("rtx50", "GeForce RTX 50", (12, 0), since=Version(10, 8, 0)),
+        Device("rtx50", "GeForce RTX 50", (12, 0), since=Version(10, 8)),
         Device("a100", "A100", (8, 0), workspace_mib=8192),
         Device("h100", "H100, H200", (9, 0), workspace_mib=8192),
     )

@@ -91,7 +91,7 @@ class _Planner:
         if reason is not None:
             raise UnavailableError(reason)
         since = self.device.since
-        if since is not None and version < since:
+        if since is not None and (version.major, version.minor) < (since.major, since.minor):
             raise UnavailableError(f"TensorRT {version} does not know {self.device.title}; {since} is the first.")
         if self.dla:
             self.check_dla()
@@ -210,7 +210,7 @@ class _Planner:
     def resources(self) -> None:
         """Memory, and how long to search."""
         mib = self.recipe.workspace_mib or self.device.workspace_mib
-        source = "as asked" if self.recipe.workspace_mib else "an eighth of the device's memory, or about that"
+        source = "as asked" if self.recipe.workspace_mib else "what suits the device"
         self.add("memory limit", f"what a layer may borrow: {source}", pool="MemoryPoolType.WORKSPACE", mib=mib)
         if self.recipe.optimization_level is not None:
             self.add("optimisation level", "how long to search: 0 to 5", level=self.recipe.optimization_level)
