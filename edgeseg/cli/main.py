@@ -20,6 +20,7 @@ COMMANDS = {
     "parity": "compare a bundle with its trained model, step by step",
     "lint": "say before the build whether TensorRT takes a graph, and what falls back on a DLA",
     "verify": "check a bundle's hashes and replay its golden frames",
+    "selftest": "test this machine with the bundle, on CPU or GPU, and write a report",
     "run": "segment a camera, video, folder or the synthetic drive",
     "predict": "segment photos, also with torchvision's pretrained networks",
     "data": "inspect a dataset, or convert it to a common layout",

@@ -71,7 +71,8 @@ def _check(cast: NodeProto, ids: str) -> list[NodeProto]:
     made = []
     for operator, inputs, output in steps:
         attributes = {"keepdims": 1} if operator == "ReduceSum" else {}
-        node = helper.make_node(operator, inputs, [output], output, **attributes)
+        # Nodes have names of their own, which nothing else in the graph may have.
+        node = helper.make_node(operator, inputs, [output], f"{VALIDITY}.{operator.lower()}", **attributes)
         node.metadata_props.extend(cast.metadata_props)
         made.append(node)
     return made
