@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Verify and print; a gate that fails ends in `GateError`, after the table."""
     from edgeseg.bundle import Bundle
     from edgeseg.cli.defaults import bundle_path
+    from edgeseg.engine.examine import examine_engines
     from edgeseg.runtime.chain import degraded_note
     from edgeseg.runtime.verify import verify_bundle
 
@@ -36,6 +37,9 @@ def run(args: argparse.Namespace) -> int:
         f"{bundle.path}: {bundle.name}, written {manifest.created} by edgeseg {manifest.edgeseg}; "
         f"{len(manifest.files)} files match their sha256."
     )
+    engines = examine_engines(bundle)
+    for path, finding in engines.items():
+        print(f"{path} {finding}.")
     report = verify_bundle(
         bundle,
         None if args.precision is None else [args.precision],
@@ -47,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     for note in dict.fromkeys(degraded_note(graph.backend, graph.fallbacks) for graph in report.graphs):
         if note is not None:
             print(f"edgeseg: note: {note}", file=sys.stderr)
-    write_report(args, report.to_dict())
+    write_report(args, {**report.to_dict(), "engines": engines})
     report.raise_if_failed()
     return 0
 

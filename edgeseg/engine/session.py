@@ -20,7 +20,7 @@ from edgeseg.engine.driver import Gpu, import_tensorrt, require_gpu
 from edgeseg.engine.log import Log, make_logger
 from edgeseg.engine.runner import CHANNELS, EngineRunner
 from edgeseg.engine.sealed_io import read_io
-from edgeseg.engine.store import ensure_engine
+from edgeseg.engine.store import StoredEngine, ensure_engine
 from edgeseg.errors import BackendUnavailable, ConfigError, InputError
 from edgeseg.runtime.session import Session, check_input, check_output
 from edgeseg.settings import one_of
@@ -107,15 +107,18 @@ class TensorRTSession(Session):
         gpu = require_gpu()
         trt = import_tensorrt()
         cuda = Cuda(gpu.index)
-        stored = ensure_engine(bundle, precision, gpu=gpu, trt=trt)
+        return cls.from_engine(ensure_engine(bundle, precision, gpu=gpu, trt=trt), gpu=gpu, trt=trt, cuda=cuda)
+
+    @classmethod
+    def from_engine(cls, stored: StoredEngine, *, gpu: Gpu, **settings: Any) -> TensorRTSession:
+        """Open an engine from the store, as it was built; `settings` are those of the constructor."""
         return cls(
             stored.plan,
             gpu=gpu,
-            trt=trt,
-            cuda=cuda,
             dla_core=stored.sidecar.recipe.get("dla_core"),
             allow_host_code=bool(stored.sidecar.recipe.get("version_compatible")),
             name=str(stored.path),
+            **settings,
         )
 
     @property

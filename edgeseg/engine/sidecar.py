@@ -26,6 +26,8 @@ SCHEMA = 1
 Hw = tuple[int, int]
 """Height and width of a frame, in pixels."""
 
+OTHER_GRAPH = "was built from another graph than this bundle's"
+
 _OF_THE_BUILD_ALONE = frozenset({"precision", "timing_cache"})
 """Settings of a recipe that make no other plan; the precision has a field of its own."""
 _AMPERE = (8, 0)
@@ -143,7 +145,7 @@ class Sidecar:
         if self.precision != wanted.precision:
             return f"is an engine in {self.precision}, and {wanted.precision} is asked for"
         if self.onnx_sha256 != wanted.onnx_sha256:
-            return "was built from another graph than this bundle's"
+            return OTHER_GRAPH
         return (
             self._other_tensorrt(wanted.tensorrt)
             or self._other_gpu(wanted.gpu)

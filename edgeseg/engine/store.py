@@ -23,6 +23,7 @@ from edgeseg import __version__
 from edgeseg.bundle import Bundle, Contract
 from edgeseg.bundle.manifest import MANIFEST_NAME
 from edgeseg.engine.builder import BuiltEngine, build
+from edgeseg.engine.cuda import Cuda
 from edgeseg.engine.driver import Gpu, import_tensorrt, require_gpu
 from edgeseg.engine.recipe import EngineRecipe
 from edgeseg.engine.sidecar import Sidecar, Wanted, recipe_record
@@ -97,7 +98,7 @@ def find_engine(
             problem = sidecar.mismatch(wanted)
             if problem:
                 raise EngineMismatch(path, problem)
-            return StoredEngine(path, _read_plan(path, sidecar), sidecar)
+            return StoredEngine(path, read_plan(path, sidecar), sidecar)
         except EngineMismatch as miss:
             misses.append(miss)
     # One that is there and does not fit says more than one that is not there.
@@ -137,6 +138,8 @@ def build_engine(bundle: Bundle, recipe: EngineRecipe, *, gpu: Gpu, trt: Any, **
     The sidecar is removed first and written last: a kill in between leaves a plan without papers, which is not loaded.
     `watching` and what it raises: `edgeseg.engine.builder.build`.
     """
+    if gpu.index != 0:
+        Cuda(gpu.index)  # TensorRT builds for the thread's device, which is the first unless CUDA is told otherwise
     recipe = with_sizes(recipe, bundle.contract)
     built = build(
         bundle.graph_bytes(recipe.graph),
@@ -150,7 +153,7 @@ def build_engine(bundle: Bundle, recipe: EngineRecipe, *, gpu: Gpu, trt: Any, **
     )
     inside, cache = engine_folders(bundle)
     path = plan_path(inside if _writable(inside) else cache, recipe.precision)
-    sidecar = _sidecar_of(built, recipe, _graph_sha256(bundle, recipe), str(trt.__version__), gpu)
+    sidecar = _sidecar_of(built, recipe, graph_sha256(bundle, recipe), str(trt.__version__), gpu)
     sidecar_path(path).unlink(missing_ok=True)
     write_bytes(path, built.plan_bytes)
     write_bytes(sidecar_path(path), sidecar.to_bytes())
@@ -217,7 +220,7 @@ def _wanted(
     built_by = recipe or sidecar.build_recipe() or EngineRecipe(precision=precision)
     return Wanted(
         precision=precision,
-        onnx_sha256=_graph_sha256(bundle, replace(built_by, precision=precision)),
+        onnx_sha256=graph_sha256(bundle, replace(built_by, precision=precision)),
         tensorrt=tensorrt,
         gpu=gpu,
         camera_hw=bundle.contract.camera_hw,
@@ -225,11 +228,12 @@ def _wanted(
     )
 
 
-def _graph_sha256(bundle: Bundle, recipe: EngineRecipe) -> str:
+def graph_sha256(bundle: Bundle, recipe: EngineRecipe) -> str:
+    """Of the graph that this recipe builds from; raises `BundleError` where the bundle has none."""
     return bundle.manifest.files[bundle.graph_path(recipe.graph).relative_to(bundle.path).as_posix()]
 
 
-def _read_plan(path: Path, sidecar: Sidecar) -> bytes:
+def read_plan(path: Path, sidecar: Sidecar) -> bytes:
     """The plan, hashed after it was read: what is returned is what the sidecar says, whatever the disk does."""
     try:
         plan = path.read_bytes()

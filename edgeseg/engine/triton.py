@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeseg.bundle import Bundle
-from edgeseg.engine.store import EngineMismatch, StoredEngine, engine_folders, plan_path, read_sidecar
+from edgeseg.engine.examine import read_engine
+from edgeseg.engine.store import StoredEngine, engine_folders, plan_path
 from edgeseg.errors import ConfigError, OutputError
 from edgeseg.files import atomic_folder
 from edgeseg.types import TensorSpec
@@ -95,18 +96,8 @@ def stored_plan(bundle: Bundle, precision: str) -> StoredEngine | None:
     """
     for folder in engine_folders(bundle):
         path = plan_path(folder, precision)
-        if not path.is_file():
-            continue
-        sidecar = read_sidecar(path)
-        recipe = sidecar.build_recipe()
-        graph = precision if recipe is None else recipe.graph
-        if sidecar.onnx_sha256 != bundle.manifest.files[bundle.graph_path(graph).name]:
-            raise EngineMismatch(path, "was built from another graph than this bundle's")
-        plan = path.read_bytes()
-        problem = sidecar.plan_problem(plan)
-        if problem:
-            raise EngineMismatch(path, problem)
-        return StoredEngine(path, plan, sidecar)
+        if path.is_file():
+            return read_engine(bundle, path)
     return None
 
 

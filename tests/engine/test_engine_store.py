@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,8 @@ from tiny_engine import CAMERA_HW, Machine, other_gpu
 
 from edgeseg.bundle import Bundle
 from edgeseg.bundle.seal import UNSEALED, sealed_json
+from edgeseg.cli import main as cli
+from edgeseg.engine.examine import examine_engines, read_engine
 from edgeseg.engine.recipe import EngineRecipe
 from edgeseg.engine.store import EngineMismatch, StoredEngine, find_engine, plan_path, sidecar_path
 from edgeseg.errors import BackendUnavailable, BundleError, ConfigError
@@ -311,6 +314,33 @@ class TestPlaces:
         assert plan_path(tmp_path, "int8") == plan_path(tmp_path, "int8-trt") == tmp_path / "int8-trt.plan"
 
 
+class TestExamine:
+    """Without a GPU: what `edgeseg verify` tells of engines."""
+
+    def test_a_sound_engine_of_any_machine(self, bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+        stored = Machine("10.7.0").ensure(bundle)
+        assert read_engine(bundle, stored.path) == stored
+        assert cli.main(["verify", str(bundle.path)]) == 0
+        assert f"{stored.path} matches its sidecar: built for Orin with TensorRT 10.7.0." in capsys.readouterr().out
+
+    @pytest.mark.parametrize("name", [name for name in DAMAGE if "another" not in name or name == "another graph"])
+    def test_a_damaged_one_is_told_and_is_no_fault_of_the_bundle(self, name: str, bundle: Bundle) -> None:
+        damage, cause = DAMAGE[name]
+        plan, sidecar = build_both(Machine(), bundle)
+        damage(plan, sidecar)
+        findings = examine_engines(bundle)
+        assert re.search(cause, findings[str(plan)])
+        assert "matches its sidecar" in findings[str(plan.with_name("fp32.plan"))]
+
+    def test_under_another_name(self, bundle: Bundle) -> None:
+        plan, sidecar = build_both(Machine(), bundle)
+        another_precision(plan, sidecar)
+        assert "is an engine in fp32, not in fp16" in examine_engines(bundle)[str(plan)]
+
+    def test_a_bundle_without_engines(self, bundle: Bundle) -> None:
+        assert examine_engines(bundle) == {}
+
+
 class TestRefusals:
     def test_a_precision_that_the_bundle_does_not_have(self, bundle: Bundle) -> None:
         told: list[str] = []
@@ -325,6 +355,15 @@ class TestRefusals:
         with pytest.raises(BackendUnavailable, match="no NVIDIA driver") as caught:
             open_session("tensorrt", bundle)
         assert caught.value.exit_code == 3
+
+    def test_another_gpu_than_the_first_is_the_one_that_is_built_for(
+        self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        chosen: list[int] = []
+        monkeypatch.setattr("edgeseg.engine.store.Cuda", chosen.append)
+        Machine().ensure(bundle)
+        Machine(gpu=other_gpu(index=1)).ensure(bundle, "fp32")
+        assert chosen == [1]
 
     def test_limits_for_a_graph_of_one_size(self, bundle: Bundle) -> None:
         sizes = EngineRecipe(camera_min=(8, 8), camera_opt=(8, 8), camera_max=(8, 8))
