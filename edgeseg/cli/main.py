@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "measure a checkpoint or bundle on a labelled dataset",
     "calibrate": "choose and check frames for INT8, and observe what a model does on them",
     "export": "turn a checkpoint into a sealed bundle, with proof",
+    "engine": "build a TensorRT engine for this machine, or show how it would be built",
     "parity": "compare a bundle with its trained model, step by step",
     "lint": "say before the build whether TensorRT takes a graph, and what falls back on a DLA",
     "verify": "check a bundle's hashes and replay its golden frames",

@@ -39,6 +39,16 @@ def _window(facts: Facts) -> Obstacle | None:
     return _runtime(facts)
 
 
+def _tensorrt(facts: Facts) -> Obstacle | None:
+    if not facts["cuda"]["devices"]:
+        return Obstacle("an NVIDIA GPU and its driver", "on a PC: sudo ubuntu-drivers install")
+    if not facts["tensorrt"]["installed"]:
+        return Obstacle(
+            "TensorRT", "pip install 'edgeseg[tensorrt]' (on a Jetson: sudo apt install python3-libnvinfer)"
+        )
+    return None
+
+
 def _nothing(_facts: Facts) -> Obstacle | None:
     return None
 
@@ -51,6 +61,8 @@ COMMANDS: Mapping[str, Callable[[Facts], Obstacle | None]] = {
     "evaluate BUNDLE": _runtime,
     "calibrate": _workstation,
     "export": _workstation,
+    "engine build": _tensorrt,
+    "engine build --dry-run": _nothing,
     "parity": _workstation,
     "verify": _runtime,
     "predict": _runtime,
