@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgeseg.cli.output import add_json_option, write_report
 
 if TYPE_CHECKING:
+    from edgeseg.bundle import Bundle
     from edgeseg.engine.lint import Finding, LintReport, Rule, Target
 
 _NAMED = 3
@@ -44,13 +45,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check and print; a graph that would not build ends in `GateError`, after the table."""
-    from edgeseg.engine.lint import RULES
+    from edgeseg.bundle import Bundle
+    from edgeseg.cli.defaults import bundle_path
+    from edgeseg.engine.lint import RULES, lint_bundle, lint_file
+    from edgeseg.errors import ConfigError
+    from edgeseg.types import graph_precision
 
     if args.rules:
         print(format_rules(RULES))
         return 0
-    target = _target(args)
-    reports = _reports(args, target)
+    path = bundle_path(args.graph)
+    if path.suffix == ".onnx":
+        if args.precision is not None:
+            raise ConfigError(f"--precision chooses a graph of a bundle; {path} is one graph.")
+        target = _target(args, None)
+        reports = [lint_file(path, target)]
+    else:
+        bundle = Bundle.open(path)
+        precisions = None if args.precision is None else [graph_precision(args.precision, "tensorrt")]
+        target = _target(args, bundle)
+        reports = lint_bundle(bundle, target, precisions)
     print("\n\n".join(map(format_report, reports)))
     write_report(args, {"target": str(target), "graphs": [report.to_dict() for report in reports]})
     for report in reports:
@@ -58,30 +72,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _target(args: argparse.Namespace) -> Target:
+def _target(args: argparse.Namespace, bundle: Bundle | None) -> Target:
+    """The release, and the build as `edgeseg engine build` would have it: of a bundle it knows sizes in any case."""
     from edgeseg.engine.lint import installed_target, parse_target
-    from edgeseg.engine.recipe import read_recipe
+    from edgeseg.engine.recipe import EngineRecipe, read_recipe
+    from edgeseg.engine.store import with_sizes
 
-    recipe = None if args.recipe is None else read_recipe(args.recipe)
+    recipe = EngineRecipe() if args.recipe is None else read_recipe(args.recipe)
+    if bundle is not None:
+        recipe = with_sizes(recipe, bundle.contract)
     if args.target is None:
         return installed_target(recipe, dla=args.dla)
     return parse_target(args.target, recipe, dla=args.dla)
-
-
-def _reports(args: argparse.Namespace, target: Target) -> list[LintReport]:
-    from edgeseg.bundle import Bundle
-    from edgeseg.cli.defaults import bundle_path
-    from edgeseg.engine.lint import lint_bundle, lint_file
-    from edgeseg.errors import ConfigError
-    from edgeseg.types import graph_precision
-
-    path = bundle_path(args.graph)
-    if path.suffix == ".onnx":
-        if args.precision is not None:
-            raise ConfigError(f"--precision chooses a graph of a bundle; {path} is one graph.")
-        return [lint_file(path, target)]
-    precisions = None if args.precision is None else [graph_precision(args.precision, "tensorrt")]
-    return lint_bundle(Bundle.open(path), target, precisions)
 
 
 def format_report(report: LintReport) -> str:

@@ -93,18 +93,24 @@ def test_of_a_bundle_the_graphs_for_tensorrt_are_checked(tmp_path: Path, capsys:
 
 def test_a_recipe_names_sizes_for_an_open_shape_and_a_dla(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = tiny_bundle(tmp_path / "any.edgeseg")
+    graph = write(tmp_path / "any.onnx", ModelProto.FromString(bundle.graph_bytes("fp32")))
     # This little graph casts its class ids straight to uint8, which is a fault of its own.
-    assert main(["lint", str(bundle.path), "--for", "10.3", "--precision", "fp32"]) == 1
+    assert main(["lint", str(graph), "--for", "10.3"]) == 1
     said = capsys.readouterr()
     assert "open-shape: input frame" in said.out
     assert "uint8-from-float" in said.out
     recipe = tmp_path / "recipe.toml"
     sizes = "camera_min = [360, 480]\ncamera_opt = [720, 1280]\ncamera_max = [1080, 1920]\n"
     recipe.write_text(f"[engine]\n{sizes}", encoding="utf-8")
-    main(["lint", str(bundle.path), "--for", "10.3", "--recipe", str(recipe)])
+    main(["lint", str(graph), "--for", "10.3", "--recipe", str(recipe)])
     assert "open-shape" not in capsys.readouterr().out
-    recipe.write_text("[engine]\ndla_core = 0\n", encoding="utf-8")
-    main(["lint", str(bundle.path), "--for", "10.3", "--recipe", str(recipe)])
+    recipe.write_text(f"[engine]\ndla_core = 0\n{sizes}", encoding="utf-8")
+    main(["lint", str(graph), "--for", "10.3", "--recipe", str(recipe)])
+    assert "dla-fixed-size" in capsys.readouterr().out
+    # The build of a bundle has limits of its own where nobody names any.
+    main(["lint", str(bundle.path), "--for", "10.3"])
+    assert "open-shape" not in capsys.readouterr().out
+    main(["lint", str(bundle.path), "--for", "10.3", "--dla"])
     assert "dla-fixed-size" in capsys.readouterr().out
 
 

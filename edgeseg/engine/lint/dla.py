@@ -136,8 +136,11 @@ def _resize(view: GraphView, node: NodeProto) -> Iterator[str]:
     before, after = view.shape_of(node.input[0]) or (), view.shape_of(node.output[0]) or ()
     most = 32 if mode == "nearest" else 4
     for old, new in zip(before[2:], after[2:], strict=False):
-        if not old or not new or new % old or not 1 <= new // old <= most:
-            yield f"{mode} from {before[2:]} to {after[2:]}, only whole factors from 1 to {most} are taken"
+        if not old or not new:
+            yield f"{mode} to or from a size that is open"
+            return
+        if new % old or not 1 <= new // old <= most:
+            yield f"{mode} of {old} to {new} pixels, only whole factors from 1 to {most} are taken"
             return
 
 

@@ -1,0 +1,78 @@
+"""What edgeseg makes of every kind of network passes the lint: FP32, FP16 and INT8, for the releases planned for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from onnx import ModelProto
+from torch import nn
+
+from edgeseg.engine.lint import Target, lint_model, parse_target
+from edgeseg.graph.export import export_graph
+from edgeseg.graph.fp16 import convert_to_fp16
+from edgeseg.graph.recipe import ExportConfig
+from edgeseg.labels import CAMVID
+from edgeseg.models.checkpoint import TrainedModel
+from edgeseg.models.registry import ModelSpec, build_model
+from edgeseg.quantize.dialects import quantize
+from edgeseg.quantize.ranges import observe_ranges
+
+HW = (64, 96)
+NETWORKS = (
+    "fcn2s_vgg16",
+    "fcn4s_mobilenet_v2",
+    "fcn8s_mobilenet_v2",
+    "fcn_resnet18",
+    "segnet_basic",
+    "deeplabv3_mobilenet_v2",
+)
+QUICK = ("fcn4s_mobilenet_v2",)
+"""The one in `make test`: that of the default model."""
+RELEASES = ("10.3", "10.16", "11.4")
+
+
+def exported(name: str, *, dynamic: bool = False) -> ModelProto:
+    """With random weights, whose batch norm is no identity."""
+    torch.manual_seed(0)
+    spec = ModelSpec(name, len(CAMVID))
+    network = build_model(spec).eval()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.3)
+    return export_graph(TrainedModel(network, spec, CAMVID, HW), ExportConfig(dynamic=dynamic)).model
+
+
+def findings(model: ModelProto, target: Target) -> list[tuple[str, str, str]]:
+    return [(found.rule, found.node, found.found) for found in lint_model(model, target, "graph").findings]
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NETWORKS]
+)
+def test_every_graph_of_a_network_passes(name: str) -> None:
+    model = exported(name)
+    coarse = np.random.default_rng(1).integers(0, 256, (2, 8, 12, 3), dtype=np.uint8)
+    frames = [np.kron(each, np.ones((8, 8, 1), np.uint8)) for each in coarse]
+    table = observe_ranges(model, frames, calibration_digest="frames")
+    graphs = {
+        "fp32": model,
+        "fp16": convert_to_fp16(model, {}).model,
+        "int8-trt": quantize(model, table, dialect="trt", method="min-max").model,
+    }
+    for release in RELEASES:
+        for precision, graph in graphs.items():
+            assert findings(graph, parse_target(release)) == [], (precision, release)
+
+
+@pytest.mark.zoo
+@pytest.mark.slow
+def test_a_graph_for_any_camera_passes_with_sizes() -> None:
+    model = exported("fcn4s_mobilenet_v2", dynamic=True)
+    for release in RELEASES:
+        version = parse_target(release).version
+        assert findings(model, Target(version, profile=True)) == []
+        assert [rule for rule, _, _ in findings(model, Target(version))] == ["open-shape"]
