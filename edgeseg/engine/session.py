@@ -29,7 +29,7 @@ from edgeseg.types import Frame, Labels
 MEASURED = "measured"
 """The transfer that is fastest here."""
 
-_WARM_UP, _ROUNDS = 3, 15
+_WARM_UP, _ROUNDS = 3, 10
 """Frames before and while a transfer is timed. The second is captured as a graph."""
 
 

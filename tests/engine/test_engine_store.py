@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_driver import no_library
 from tiny_bundle import tiny_bundle, tiny_graph
 from tiny_engine import CAMERA_HW, Machine, other_gpu
 
@@ -24,7 +25,7 @@ from edgeseg.engine.store import EngineMismatch, StoredEngine, find_engine, plan
 from edgeseg.errors import BackendUnavailable, BundleError, ConfigError
 from edgeseg.runtime.session import open_session
 
-Damage = Callable[[Path, Path], None]
+Damage = Callable[[Path, Path], object]
 """Takes the paths of plan and sidecar."""
 
 
@@ -349,9 +350,9 @@ class TestRefusals:
         assert told == []
 
     def test_no_driver(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Here there is none: the real check runs, and TensorRT is not even imported."""
+        """The real check runs, on a library that is not there; TensorRT is not even imported."""
         monkeypatch.setattr("edgeseg.engine.session.import_tensorrt", lambda: pytest.fail("imported"))
-        monkeypatch.setattr("edgeseg.engine.driver.find_gpus.__defaults__", (_no_driver, "linux"))
+        monkeypatch.setattr("edgeseg.engine.driver.require_gpu.__defaults__", (0, no_library, "linux"))
         with pytest.raises(BackendUnavailable, match="no NVIDIA driver") as caught:
             open_session("tensorrt", bundle)
         assert caught.value.exit_code == 3
@@ -369,10 +370,6 @@ class TestRefusals:
         sizes = EngineRecipe(camera_min=(8, 8), camera_opt=(8, 8), camera_max=(8, 8))
         with pytest.raises(ConfigError, match="24x32 alone"):
             Machine().ensure(bundle, recipe=sizes)
-
-
-def _no_driver(name: str) -> Any:
-    raise OSError(name)
 
 
 def test_the_sidecar_tells_what_was_built(bundle: Bundle) -> None:
