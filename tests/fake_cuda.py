@@ -42,6 +42,8 @@ class MemcpyKind(IntEnum):
 
     cudaMemcpyHostToDevice = 1  # noqa: N815
     cudaMemcpyDeviceToHost = 2  # noqa: N815
+    cudaMemcpyDefault = 4  # noqa: N815
+    """From wherever the one address is to wherever the other is."""
 
 
 class CaptureMode(IntEnum):
@@ -198,17 +200,15 @@ class FakeCuda:
     def cudaMemcpyAsync(  # noqa: N802
         self, to: int, source: int, count: int, kind: MemcpyKind, stream: FakeStream
     ) -> Answer:
-        upload = kind is MemcpyKind.cudaMemcpyHostToDevice
-        host, device = (source, to) if upload else (to, source)
-        if host not in self._host or device not in self._device:
-            return Error.cudaErrorInvalidValue
-        if count > min(len(self._host[host]), len(self._device[device])):
+        sides = {
+            MemcpyKind.cudaMemcpyHostToDevice: ("device", "host"),
+            MemcpyKind.cudaMemcpyDeviceToHost: ("host", "device"),
+        }.get(kind, (self._side(to), self._side(source)))
+        if sides != (self._side(to), self._side(source)) or count > min(self._room(to), self._room(source)):
             return Error.cudaErrorInvalidValue
 
         def copy() -> None:
-            sides = _host_bytes(self._host[host], count), self.memory(device, count)
-            into, out_of = sides[::-1] if upload else sides
-            into[:] = out_of
+            self._bytes(to, count)[:] = self._bytes(source, count)
 
         self.enqueue(int(stream), copy)
         return ()
@@ -267,6 +267,18 @@ class FakeCuda:
     @_api
     def cudaGraphExecDestroy(self, executable: int) -> Answer:  # noqa: N802
         return () if self._executables.pop(executable, None) is not None else Error.cudaErrorInvalidValue
+
+    def _side(self, address: int) -> str | None:
+        if address in self._host:
+            return "host"
+        return "device" if address in self._device or address - _ALIAS in self._mapped else None
+
+    def _room(self, address: int) -> int:
+        memory = self._host.get(address) or self._device.get(address) or self._host.get(address - _ALIAS) or ()
+        return len(memory)
+
+    def _bytes(self, address: int, count: int) -> Any:
+        return _host_bytes(self._host[address], count) if address in self._host else self.memory(address, count)
 
     def _keep(self, where: dict[int, list[Work]], work: list[Work]) -> int:
         number = next(self._numbers)
