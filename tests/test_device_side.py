@@ -13,6 +13,7 @@ from tiny_bundle import tiny_bundle
 
 import edgeseg.bundle
 import edgeseg.cli
+import edgeseg.engine
 import edgeseg.runtime
 import edgeseg.video
 
@@ -23,7 +24,7 @@ WORKSTATION_MODULES = {"edgeseg.runtime.torch_session"}
 
 WITHOUT_WORKSTATION = """
     import sys
-    for module in ("torch", "torchvision", "onnx", "safetensors", "matplotlib"):
+    for module in ("torch", "torchvision", "onnx", "safetensors", "matplotlib", "tensorrt", "cuda"):
         sys.modules[module] = None  # import now raises ImportError, as where it is not installed
 """
 
@@ -59,7 +60,7 @@ def test_importing_edgeseg_and_asking_for_help_loads_nothing_heavy() -> None:
 
 
 def device_modules() -> list[str]:
-    packages = [edgeseg.bundle, edgeseg.cli, edgeseg.runtime, edgeseg.video]
+    packages = [edgeseg.bundle, edgeseg.cli, edgeseg.engine, edgeseg.runtime, edgeseg.video]
     names = [
         module.name
         for package in packages
@@ -70,7 +71,9 @@ def device_modules() -> list[str]:
 
 def test_device_modules_import_without_the_workstation_side() -> None:
     modules = device_modules()
-    assert {"edgeseg.runtime.ort", "edgeseg.bundle.reader", "edgeseg.cli.verify"} <= set(modules)
+    assert {"edgeseg.runtime.ort", "edgeseg.bundle.reader", "edgeseg.cli.verify", "edgeseg.engine.session"} <= set(
+        modules
+    )
     result = python(
         WITHOUT_WORKSTATION + "    import importlib\n    for name in sys.argv[1:]:\n"
         "        importlib.import_module(name)\n",

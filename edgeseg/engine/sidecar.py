@@ -153,14 +153,18 @@ class Sidecar:
             or self._other_recipe(wanted.recipe)
         )
 
+    def size_problem(self, count: int) -> str | None:
+        """Why a file of `count` bytes is not the plan that this is the sidecar of; `None` if it may be."""
+        if count == self.plan_bytes:
+            return None
+        how = "was cut short" if count < self.plan_bytes else "is too long"
+        return f"{how}: the plan has {count} bytes, its sidecar says {self.plan_bytes}"
+
     def plan_problem(self, plan: bytes) -> str | None:
-        """Why these bytes are not the plan that this is the sidecar of; `None` if they are."""
-        if len(plan) != self.plan_bytes:
-            how = "was cut short" if len(plan) < self.plan_bytes else "is too long"
-            return f"{how}: the plan has {len(plan)} bytes, its sidecar says {self.plan_bytes}"
-        if hashlib.sha256(plan).hexdigest() != self.plan_sha256:
-            return "is damaged or altered: the plan's sha256 is not the one in its sidecar"
-        return None
+        """Why these bytes are not that plan; `None` if they are."""
+        if hashlib.sha256(plan).hexdigest() == self.plan_sha256:
+            return None
+        return self.size_problem(len(plan)) or "is damaged or altered: the plan's sha256 is not the one in its sidecar"
 
     def _other_tensorrt(self, installed: str) -> str | None:
         if installed == self.tensorrt:

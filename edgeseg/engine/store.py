@@ -236,10 +236,12 @@ def graph_sha256(bundle: Bundle, recipe: EngineRecipe) -> str:
 def read_plan(path: Path, sidecar: Sidecar) -> bytes:
     """The plan, hashed after it was read: what is returned is what the sidecar says, whatever the disk does."""
     try:
-        plan = path.read_bytes()
+        # Asked first, so that something huge in the plan's place is not read into memory.
+        problem = sidecar.size_problem(path.stat().st_size)
+        plan = b"" if problem else path.read_bytes()
     except OSError as error:
         raise EngineMismatch(path, f"cannot be read ({error.strerror})") from error
-    problem = sidecar.plan_problem(plan)
+    problem = problem or sidecar.plan_problem(plan)
     if problem:
         raise EngineMismatch(path, problem)
     return plan
