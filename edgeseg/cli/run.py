@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="camera number or /dev/video0; video; image, folder or glob; synthetic://drive?seed=7&scene=rain",
+        help="camera number or /dev/video0; csi://0; video; image, folder or glob; synthetic://drive?seed=7&scene=rain",
     )
     parser.add_argument(
         "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder of the bundle; default: the default model's"

@@ -15,6 +15,7 @@ __all__ = ["SCHEMES", "Clock", "FrameRecord", "Source", "open_source"]
 
 SCHEMES = {
     "camera": "edgeseg.video.sources.camera:open_camera",
+    "csi": "edgeseg.video.sources.csi:open_csi",
     "images": "edgeseg.video.sources.images:open_images",
     "synthetic": "edgeseg.video.sources.synthetic:open_synthetic",
     "video": "edgeseg.video.sources.files:open_video",
