@@ -80,12 +80,13 @@ def test_every_module_is_in_the_wheel(names: set[str]) -> None:
     assert modules <= names
 
 
-def test_types_weights_and_licences_are_in_the_wheel(names: set[str]) -> None:
+def test_types_weights_tables_and_licences_are_in_the_wheel(names: set[str]) -> None:
     dist_info = f"edgeseg-{edgeseg.__version__}.dist-info"
     assert {
         "edgeseg/py.typed",
         "edgeseg/assets/default.safetensors",
         "edgeseg/assets/MODEL_CARD.md",
+        "edgeseg/engine/tensorrt_names.json",
         f"{dist_info}/licenses/LICENSE",
     } <= names
 

@@ -1,4 +1,7 @@
-"""`edgeseg engine build`: a bundle's graph becomes a TensorRT engine for this machine; `--dry-run` shows how."""
+"""`edgeseg engine build`: a bundle's graph becomes a TensorRT engine for this machine; `--dry-run` shows how.
+
+TensorRT builds for the first GPU that CUDA shows; CUDA_VISIBLE_DEVICES chooses another.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--detailed-profiling", action="store_true", default=None, help="keep and list what became of each layer"
     )
-    build.add_argument("--gpu", type=int, default=0, metavar="N", help="which GPU, as CUDA counts (default: 0)")
     build.add_argument("--rebuild", action="store_true", help="build also where an engine is there that fits")
     dry = build.add_argument_group("planning, on any machine")
     dry.add_argument("--dry-run", action="store_true", help="print the steps and leave")
@@ -96,7 +98,7 @@ def _dry_run(args: argparse.Namespace, recipe: EngineRecipe) -> int:
     from edgeseg.engine.store import with_sizes
 
     bundle = _bundle_if_there(args.bundle)
-    capabilities, device = _capabilities(args.tensorrt), _device(args.device, args.gpu)
+    capabilities, device = _capabilities(args.tensorrt), _device(args.device)
     if bundle is None:
         made = plan(recipe, capabilities, device, None)
     else:
@@ -133,7 +135,7 @@ def _capabilities(version: str | None) -> Capabilities:
         raise BackendUnavailable(f"{str(error).rstrip('.')}; or name the one to plan for: --tensorrt 10.3") from error
 
 
-def _device(name: str | None, index: int) -> Device:
+def _device(name: str | None) -> Device:
     from edgeseg.engine.devices import DEVICES, device_of, find_device
     from edgeseg.engine.driver import require_gpu
     from edgeseg.errors import BackendUnavailable
@@ -141,7 +143,7 @@ def _device(name: str | None, index: int) -> Device:
     if name is not None:
         return find_device(name)
     try:
-        return device_of(require_gpu(index))
+        return device_of(require_gpu())
     except BackendUnavailable:
         return DEVICES["any"]
 
@@ -152,7 +154,7 @@ def _build(args: argparse.Namespace, recipe: EngineRecipe) -> int:
     from edgeseg.engine.driver import import_tensorrt, require_gpu
     from edgeseg.engine.store import build_engine, ensure_engine
 
-    gpu = require_gpu(args.gpu)
+    gpu = require_gpu()
     trt = import_tensorrt()
     bundle = Bundle.open(bundle_path(args.bundle))
     bundle.graph_path(recipe.graph)

@@ -49,6 +49,11 @@ def _tensorrt(facts: Facts) -> Obstacle | None:
     return None
 
 
+def _onnx(facts: Facts) -> Obstacle | None:
+    missing = "onnx" in facts["workstation"]["missing"]
+    return Obstacle("onnx", "pip install onnx") if missing else None
+
+
 def _nothing(_facts: Facts) -> Obstacle | None:
     return None
 
@@ -64,7 +69,10 @@ COMMANDS: Mapping[str, Callable[[Facts], Obstacle | None]] = {
     "engine build": _tensorrt,
     "engine build --dry-run": _nothing,
     "parity": _workstation,
+    "lint": _onnx,
     "verify": _runtime,
+    "selftest": _runtime,
+    "selftest --gpu": _tensorrt,
     "predict": _runtime,
     "run --headless": _runtime,
     "run (in a window)": _window,

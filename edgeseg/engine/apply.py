@@ -97,7 +97,7 @@ class _Work:
         return self._parser
 
     def create_network(self, flag: str | None = None) -> None:
-        self._network = self.builder.create_network(0 if flag is None else 1 << int(member(self.trt, flag)))
+        self._network = self.builder.create_network(0 if flag is None else 1 << member(self.trt, flag).value)
 
     def create_config(self) -> None:
         self._config = self.builder.create_builder_config()

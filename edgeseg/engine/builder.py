@@ -15,7 +15,8 @@ from typing import Any
 from edgeseg.bundle import Contract
 from edgeseg.engine.apply import Applied, Materials, apply
 from edgeseg.engine.capabilities import probe
-from edgeseg.engine.devices import Gpu, device_of
+from edgeseg.engine.devices import device_of
+from edgeseg.engine.driver import Gpu
 from edgeseg.engine.layers import read_layers
 from edgeseg.engine.log import Log
 from edgeseg.engine.plan import plan

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
+from edgeseg.engine.driver import Gpu
 from edgeseg.engine.versions import Version
 from edgeseg.errors import ConfigError
 
@@ -55,30 +55,6 @@ DEVICES = {
 """Name → device. Compute capabilities and DLA cores: NVIDIA, "CUDA GPUs" and the data sheets of the Jetson modules (an
 Orin NX with 8 GB has one DLA core). `since`: TensorRT's release notes (Blackwell), JetPack 7's (Thor). The workspaces
 are ours: an eighth of the memory of the smallest such board or card, or about that."""
-
-
-class Gpu(Protocol):
-    """Of `edgeseg.engine.driver.Gpu`, what a plan and a timing cache need."""
-
-    @property
-    def name(self) -> str:
-        """As the driver calls it."""
-        ...
-
-    @property
-    def compute_capability(self) -> tuple[int, int]:
-        """CUDA's (major, minor)."""
-        ...
-
-    @property
-    def memory_bytes(self) -> int:
-        """All of its memory; where it is shared, the machine's."""
-        ...
-
-    @property
-    def integrated(self) -> bool:
-        """Whether it shares its memory with the processor."""
-        ...
 
 
 def find_device(name: str) -> Device:

@@ -9,13 +9,13 @@ from typing import Any
 from edgeseg.engine.seam import TensorRT, base
 
 _CAUSES = (
-    ("checkLinks", "a defect of TensorRT up to 10.6 with calibrated INT8; 10.7 builds it (ultralytics #24368)"),
+    ("checklinks", "a defect of TensorRT up to 10.6 with calibrated INT8; 10.7 builds it (ultralytics #24368)"),
     ("outofmemory", "memory ran out: close other programs, or give a smaller workspace_mib"),
     ("out of memory", "memory ran out: close other programs, or give a smaller workspace_mib"),
     ("could not find any implementation", "a layer fits no kernel: give more workspace_mib, or run edgeseg lint"),
     ("no kernel image", "this TensorRT has no code for this GPU: install the one made for it"),
 )
-"""Part of a line, in small letters but for the first → what it means."""
+"""Part of what is said, in small letters → what it means."""
 
 
 @dataclass
@@ -40,9 +40,9 @@ class Log:
 
     def explain(self) -> str:
         """What the errors mean; without a known cause, the first of them, which the others follow from."""
-        text = "\n".join(self.errors)
+        text = "\n".join(self.errors).lower()
         for part, cause in _CAUSES:
-            if part.lower() in text.lower():
+            if part in text:
                 return cause
         return " ".join(self.errors[0].split()) if self.errors else "it gives no reason"
 

@@ -7,7 +7,7 @@ number after them in NVIDIA's documentation are looked up by name, in `__members
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, SupportsInt, cast
+from typing import Any, Protocol, cast
 
 from edgeseg.errors import UnavailableError
 
@@ -186,10 +186,17 @@ class TensorRT(Protocol):
         ...
 
 
-def member(trt: TensorRT, dotted: str) -> SupportsInt:
+class EnumMember(Protocol):
+    """One member of an enum."""
+
+    value: int
+    """Its number in this release."""
+
+
+def member(trt: TensorRT, dotted: str) -> EnumMember:
     """The enum member `BuilderFlag.TF32`; raises `UnavailableError` where this release has none of that name."""
     enum, _, name = dotted.partition(".")
-    members: Mapping[str, SupportsInt] = getattr(getattr(trt, enum, None), "__members__", {})
+    members: Mapping[str, EnumMember] = getattr(getattr(trt, enum, None), "__members__", {})
     if name not in members:
         raise UnavailableError(f"TensorRT {trt.__version__} has no {dotted}. Make the plan for this very release.")
     return members[name]

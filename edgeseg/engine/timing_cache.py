@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edgeseg.engine.devices import Gpu
+from edgeseg.engine.driver import Gpu
 from edgeseg.files import write_bytes
 
 MAX_BYTES = 1 << 30
@@ -13,10 +13,13 @@ MAX_BYTES = 1 << 30
 
 
 def timing_cache_path(folder: Path, tensorrt: str, gpu: Gpu) -> Path:
-    """The file in `folder` for this library and GPU; a cache of another one would choose kernels by wrong times."""
+    """The file in `folder` for this library and GPU; a cache of another one would choose kernels by wrong times.
+
+    The number of multiprocessors tells GPUs of one name apart, as the modules of the Jetson Orin.
+    """
     name = re.sub(r"[^A-Za-z0-9.]+", "-", gpu.name).strip("-") or "gpu"
     major, minor = gpu.compute_capability
-    return folder / f"tensorrt-{tensorrt}_{name}_sm{major}{minor}.timing"
+    return folder / f"tensorrt-{tensorrt}_{name}_sm{major}{minor}x{gpu.multiprocessors}.timing"
 
 
 def read_timing_cache(path: Path) -> bytes:

@@ -34,7 +34,7 @@ def bundle(tmp_path: Path) -> Path:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     there = Machine("10.3.0")
-    monkeypatch.setattr(driver, "require_gpu", lambda _index: ORIN)
+    monkeypatch.setattr(driver, "require_gpu", lambda: ORIN)
     monkeypatch.setattr(driver, "import_tensorrt", lambda: there.trt)
     return there
 

@@ -104,7 +104,7 @@ class TestTimingCache:
         assert first.called("IBuilderConfig.create_timing_cache") == [(b"",)]
         assert second.called("IBuilderConfig.create_timing_cache") == [(b"timed;",)]
         (kept,) = tmp_path.iterdir()
-        assert kept.name == "tensorrt-10.3.0_Orin_sm87.timing"
+        assert kept.name == "tensorrt-10.3.0_Orin_sm87x8.timing"
         assert kept.read_bytes() == b"timed;timed;"
 
     def test_each_release_and_gpu_has_its_own(self, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ class TestTimingCache:
                 built(Fake(version), timing_cache=tmp_path, gpu=gpu)
         assert len(list(tmp_path.iterdir())) == 4
         assert timing_cache_path(tmp_path, "10.3.0", RTX_4070).name == (
-            "tensorrt-10.3.0_NVIDIA-GeForce-RTX-4070_sm89.timing"
+            "tensorrt-10.3.0_NVIDIA-GeForce-RTX-4070_sm89x46.timing"
         )
 
     def test_another_devices_is_measured_anew(self, tmp_path: Path) -> None:
