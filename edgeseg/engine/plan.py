@@ -137,6 +137,8 @@ class _Planner:
             raise ConfigError(
                 f"TensorRT {self.has.version} reads no calibration cache: leave it out, the Q/DQ graph has the scales."
             )
+        if not self.has.weakly_typed and self.device.name == "orin-nx":
+            self.warnings.append(f"for DLA with TensorRT {self.has.version}, NVIDIA names the AGX Orin alone")
         if self.recipe.int8 and not cached:
             self.warnings.append(
                 "DLA runs in INT8 only where every tensor has a scale; elsewhere it falls back to FP16 or the GPU"

@@ -102,10 +102,10 @@ def dla_refusal(version: Version) -> str | None:
 
 
 def jetson_doubt(version: Version) -> str | None:
-    """A warning where NVIDIA delivers no such release for Jetson; `None` where it does."""
+    """A warning where NVIDIA supports no such release on a Jetson; `None` where it does."""
     if FLOOR.major < version.major and version < _FIRST_11_FOR_JETSON:
         return (
-            f"NVIDIA has no TensorRT {version} for Jetson: JetPack 6.2 brings {JETPACKS['6.2']}, 7.2 "
+            f"NVIDIA supports no TensorRT {version} on Jetson: JetPack 6.2 brings {JETPACKS['6.2']}, 7.2 "
             f"{JETPACKS['7.2']}, and of 11.x {_FIRST_11_FOR_JETSON} is the first (JetPack 7.2.2)"
         )
     return None

@@ -205,6 +205,11 @@ class TestDla:
         assert [flag.name for (flag,) in fake.called("OnnxParser.set_flag")] == ["ADJUST_FOR_DLA"]
         assert [flag.name for (flag,) in fake.called("IBuilderConfig.set_flag")] == ["GPU_FALLBACK"]
 
+    def test_from_11_4_1_on_nvidia_names_the_agx_orin_alone(self) -> None:
+        for device, warned in {"orin": False, "orin-nx": True}.items():
+            made = plan(RECIPES["dla fp16"], for_version("11.4.1"), DEVICES[device], STATIC)
+            assert any("AGX Orin alone" in text for text in made.warnings) == warned
+
     def test_a_machine_without_such_a_core_is_told_so(self) -> None:
         fake, made = Fake("10.3.0"), planned("dla int8 by scales", "10.3.0")
         watch = Watch(None, lambda: False)
@@ -290,9 +295,9 @@ class TestWarnings:
     def test_a_jetson_has_no_11_before_11_4_1(self) -> None:
         for version, warned in {"10.3": False, "10.16": False, "11.0": True, "11.4": True, "11.4.1": False}.items():
             made = plan(EngineRecipe(), for_version(version), DEVICES["orin"], STATIC)
-            assert any("for Jetson" in text for text in made.warnings) == warned, version
+            assert any("on Jetson" in text for text in made.warnings) == warned, version
             made = plan(EngineRecipe(), for_version(version), DEVICES["rtx40"], STATIC)
-            assert not any("for Jetson" in text for text in made.warnings)
+            assert not any("on Jetson" in text for text in made.warnings)
 
     def test_an_opset_above_the_parsers(self) -> None:
         for version, warned in {"8.6": True, "10.3": False, "11.4": False}.items():
@@ -323,7 +328,7 @@ class TestReadable:
             "progress",
             "build",
         ]
-        assert lines[-1].startswith("warning: NVIDIA has no TensorRT 11.4.0 for Jetson")
+        assert lines[-1].startswith("warning: NVIDIA supports no TensorRT 11.4.0 on Jetson")
 
     def test_10_3_differs_where_it_must(self) -> None:
         new = plan(EngineRecipe(), for_version("11.4"), DEVICES["orin"], STATIC)
