@@ -46,6 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=[name for name in ASKED_PRECISIONS if name != "int8-cpu"],
         help="the bundle's graph to build (default: fp16)",
     )
+    build.add_argument(
+        "--camera-size", metavar="HxW", help="of a graph for any size: these frames alone (a range: in a recipe)"
+    )
     build.add_argument("--workspace-mib", type=int, metavar="N", help="memory that a layer may borrow while it runs")
     build.add_argument("--optimization-level", type=int, metavar="N", help="0 builds fastest, 5 searches longest")
     build.add_argument("--dla-core", type=int, metavar="N", help="run on this accelerator, the GPU where it cannot")
@@ -82,8 +85,11 @@ def _recipe(args: argparse.Namespace) -> EngineRecipe:
     from dataclasses import asdict
 
     from edgeseg.engine.recipe import EngineRecipe, read_recipe
+    from edgeseg.graph.recipe import parse_size
 
     asked = {name: value for name in _SETTINGS if (value := getattr(args, name)) is not None}
+    if args.camera_size is not None:
+        asked |= dict.fromkeys(("camera_min", "camera_opt", "camera_max"), parse_size(args.camera_size))
     if args.recipe is None:
         return EngineRecipe(**asked)
     written, default = asdict(read_recipe(args.recipe)), asdict(EngineRecipe())

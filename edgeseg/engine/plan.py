@@ -163,7 +163,10 @@ class _Planner:
                 "camera_max, or export with --camera-size."
             )
         if self.dla and asked[0] != asked[2]:
-            raise ConfigError("DLA takes frames of one size: give camera_min, camera_opt and camera_max the same one.")
+            raise ConfigError(
+                "DLA takes frames of one size: export with --camera-size, or name the size for this engine: "
+                "--camera-size HxW (in a recipe: camera_min, camera_opt and camera_max)."
+            )
         return asked
 
     def network(self) -> None:

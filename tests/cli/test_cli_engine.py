@@ -71,6 +71,14 @@ class TestDryRun:
         assert main([*PLAN, str(path), "--tensorrt", "10.3"]) == 0
         assert "profile: frame, min 1x24x32x3, opt 1x24x32x3, max 1x2160x3840x3" in capsys.readouterr().out
 
+    def test_or_the_one_size_that_is_asked_for(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = tiny_bundle(tmp_path / "any.edgeseg").path
+        dla = [*PLAN, str(path), "--tensorrt", "10.7", "--device", "orin", "--dla-core", "0"]
+        assert main(dla) == 2
+        assert "DLA takes frames of one size" in capsys.readouterr().err
+        assert main([*dla, "--camera-size", "48x64"]) == 0
+        assert "frame, min 1x48x64x3, opt 1x48x64x3, max 1x48x64x3" in capsys.readouterr().out
+
     def test_what_is_installed_and_here_is_the_default(
         self, machine: Machine, capsys: pytest.CaptureFixture[str]
     ) -> None:
