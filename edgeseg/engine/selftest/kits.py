@@ -115,15 +115,7 @@ class GpuKit:
         """As in `Kit`; built if none is there that fits."""
         stored = ensure_engine(bundle, precision, gpu=self._gpu, trt=self._trt, tell=tell)
         sidecar = stored.sidecar
-        session = TensorRTSession(
-            stored.plan,
-            gpu=self._gpu,
-            trt=self._trt,
-            cuda=self._cuda,
-            dla_core=sidecar.recipe.get("dla_core"),
-            allow_host_code=bool(sidecar.recipe.get("version_compatible")),
-            name=str(stored.path),
-        )
+        session = TensorRTSession.from_engine(stored, gpu=self._gpu, trt=self._trt, cuda=self._cuda)
         figures: dict[str, str | int | float | bool | None] = {
             "build_s": round(sidecar.seconds, 1),
             "plan_bytes": len(stored.plan),
