@@ -282,7 +282,7 @@ class TestCamera:
 
 
 def test_an_unknown_kind_of_source_is_named_without_its_password() -> None:
-    with pytest.raises(SourceError, match="known are: camera, images, synthetic, video") as caught:
+    with pytest.raises(SourceError, match="known are: camera, csi, images, synthetic, video") as caught:
         open_source("gopher://user:secret@host/stream")
     assert "secret" not in str(caught.value)
 
