@@ -97,9 +97,10 @@ def format_report(report: RunReport) -> str:
         [stage, *(f"{value:.1f} ms" for value in (times.p50, times.p95, times.p99))]
         for stage, times in report.stages.items()
     ]
+    invalid = f", {report.invalid} invalid" if report.invalid else ""
     frames = (
         f"{report.frames} {'frame' if report.frames == 1 else 'frames'} in {report.elapsed_s:.1f} s: "
         f"{report.fps:.1f} frames/s, "
-        f"{report.dropped} dropped, {report.failed} failed, {report.invalid} invalid ({report.ended.value})"
+        f"{report.dropped} dropped, {report.failed} failed{invalid} ({report.ended.value})"
     )
     return "\n".join([format_table(["stage", "p50", "p95", "p99"], rows), "", frames, *report.notes])

@@ -11,15 +11,17 @@ import pytest
 import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tiny_graph import LABEL_MAP, SIZE_HW, tiny_model
+from tiny_int8 import table_of
 
 from edgeseg.bundle import Bundle, BundleWriter
 from edgeseg.graph.contract import LABELS, LOGITS, OPSET
 from edgeseg.graph.export import export_graph
 from edgeseg.graph.fp16 import convert_to_fp16
 from edgeseg.graph.lint import check_sealed
-from edgeseg.graph.passes.mark_invalid import mark_invalid
+from edgeseg.graph.passes.mark_invalid import LARGEST_LOGIT, VALIDITY, mark_invalid
 from edgeseg.graph.recipe import ExportConfig
 from edgeseg.models.sealed import Preprocess, SealedNetwork
+from edgeseg.quantize.dialects import quantize
 from edgeseg.runtime.segmenter import Segmenter
 from edgeseg.runtime.torch_session import TorchSession
 from edgeseg.types import INVALID, Frame, Labels
@@ -123,7 +125,8 @@ def spoilt(model: ModelProto, value: float) -> ModelProto:
     """The model with one value of its last bias replaced."""
     copy = ModelProto.FromString(model.SerializeToString())
     constants = {tensor.name: tensor for tensor in copy.graph.initializer}
-    bias = [constants[node.input[2]] for node in copy.graph.node if node.op_type == "Conv" and len(node.input) > 2][-1]
+    biases = [node.input[2] for node in copy.graph.node if node.op_type == "Conv" and len(node.input) > 2]
+    bias = [constants[name] for name in biases if name in constants][-1]
     values = numpy_helper.to_array(bias).copy()
     values.flat[0] = value
     bias.CopyFrom(numpy_helper.from_array(values, bias.name))
@@ -134,20 +137,58 @@ def spoilt(model: ModelProto, value: float) -> ModelProto:
 def graphs() -> Mapping[str, ModelProto]:
     exported = export_graph(tiny_model(), ExportConfig(dynamic=True))
     assert exported.rewrites["mark_invalid"] == 1
-    return {"fp32": exported.model, "fp16": convert_to_fp16(exported.model, dynamic=True).model}
+    model = exported.model
+    table = table_of(model, SIZE_HW)
+    return {
+        "fp32": model,
+        "fp16": convert_to_fp16(model, dynamic=True).model,
+        "int8-cpu": quantize(model, table, dialect="cpu").model,
+        "int8-trt": quantize(model, table, dialect="trt", dynamic=True).model,
+    }
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-cpu", "int8-trt"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_an_exported_graph_tells_and_stays_sealed(
     graphs: Mapping[str, ModelProto], precision: str, value: float
 ) -> None:
     frame = np.random.default_rng(1).integers(0, 256, (*SIZE_HW, 3), dtype=np.uint8)
     broken = spoilt(graphs[precision], value)
-    check_sealed(broken, dynamic=True)
+    if precision in ("fp32", "fp16"):
+        check_sealed(broken, dynamic=True)
     for level in LEVELS:
         assert labels_of(graphs[precision], frame, level).max() < len(LABEL_MAP)
         assert (labels_of(broken, frame, level) == INVALID).all()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_few_values_are_asked_and_scores_that_may_overflow_are_no_numbers(
+    graphs: Mapping[str, ModelProto], precision: str
+) -> None:
+    """The bound is on the scores before the last upsampling, a quarter of the logits."""
+    model = graphs[precision]
+    nodes = {node.output[0]: node for node in model.graph.node}
+    asked = nodes[f"{VALIDITY}.magnitudes"].input[0].removesuffix(".fp32")
+    assert nodes[asked].op_type == "Conv"
+    (shape,) = (
+        [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+        for value in onnx.shape_inference.infer_shapes(model).graph.value_info
+        if value.name == asked
+    )
+    assert shape == [1, len(LABEL_MAP), SIZE_HW[0] // 2, SIZE_HW[1] // 2]
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    bound = float(constants[f"{VALIDITY}.largest"].item())
+    (last,) = (node for node in model.graph.node if node.op_type == "Conv" and node.input[0] == asked)
+    (kernel,) = (constants[name].astype(float) for name in last.input[1:])
+    reach = np.abs(kernel).sum(axis=(1, 2, 3)).max() * bound
+    assert reach == pytest.approx(LARGEST_LOGIT, rel=2e-3)
+    frame = np.random.default_rng(1).integers(0, 256, (*SIZE_HW, 3), dtype=np.uint8)
+    for scale, valid in ((0.9, True), (1.1, False)):
+        moved = ModelProto.FromString(model.SerializeToString())
+        made = nodes[asked]
+        (tensor,) = (tensor for tensor in moved.graph.initializer if tensor.name == made.input[2])
+        tensor.CopyFrom(numpy_helper.from_array(np.full_like(constants[made.input[2]], scale * bound), tensor.name))
+        assert (labels_of(moved, frame, LEVELS[-1]) != INVALID).all() == valid
 
 
 def test_a_graph_that_casts_its_ids_otherwise_is_left_alone() -> None:
