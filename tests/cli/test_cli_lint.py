@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from types import ModuleType
@@ -165,7 +166,7 @@ def test_without_onnx_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "road.onnx", residual())
-    real = __import__("importlib").import_module
+    real = importlib.import_module
 
     def without(name: str, *rest: Any) -> ModuleType:
         if name == "onnx":

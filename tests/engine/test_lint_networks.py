@@ -18,6 +18,8 @@ from edgeseg.models.registry import ModelSpec, build_model
 from edgeseg.quantize.dialects import quantize
 from edgeseg.quantize.ranges import observe_ranges
 
+pytestmark = [pytest.mark.zoo, pytest.mark.slow]
+
 HW = (64, 96)
 NETWORKS = (
     "fcn2s_vgg16",
@@ -27,8 +29,6 @@ NETWORKS = (
     "segnet_basic",
     "deeplabv3_mobilenet_v2",
 )
-QUICK = ("fcn4s_mobilenet_v2",)
-"""The one in `make test`: that of the default model."""
 RELEASES = ("10.3", "10.16", "11.4")
 
 
@@ -49,10 +49,7 @@ def findings(model: ModelProto, target: Target) -> list[tuple[str, str, str]]:
     return [(found.rule, found.node, found.found) for found in lint_model(model, target, "graph").findings]
 
 
-@pytest.mark.zoo
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NETWORKS]
-)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_graph_of_a_network_passes(name: str) -> None:
     model = exported(name)
     coarse = np.random.default_rng(1).integers(0, 256, (2, 8, 12, 3), dtype=np.uint8)
@@ -68,8 +65,6 @@ def test_every_graph_of_a_network_passes(name: str) -> None:
             assert findings(graph, parse_target(release)) == [], (precision, release)
 
 
-@pytest.mark.zoo
-@pytest.mark.slow
 def test_a_graph_for_any_camera_passes_with_sizes() -> None:
     model = exported("fcn4s_mobilenet_v2", dynamic=True)
     for release in RELEASES:
