@@ -13,7 +13,7 @@ on a GPU by the project so far.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -70,8 +70,8 @@ class BoundSession(Session):
     """A sealed graph in ONNX Runtime whose input and output are memory of the device, allocated once for a size.
 
     `size_hw` is the frame's height and width in pixels at birth. A graph for one camera size is `fixed`; any other is
-    opened again when a frame of another size comes, which takes as long as opening it. Raises `BackendUnavailable`
-    where the graph does not run on `target` alone.
+    opened again when a frame of another size comes, which takes as long as opening it; `opened` is called each time
+    that it is open and has run. Raises `BackendUnavailable` where the graph does not run on `target` alone.
     """
 
     backend = "onnxruntime-cuda"
@@ -85,9 +85,11 @@ class BoundSession(Session):
         fixed: bool,
         threads: int | None = None,
         optimised: bool = True,
+        opened: Callable[[], None] = lambda: None,
         name: str = "the model",
     ) -> None:
         self._model = model
+        self._opened = opened
         self._target = target
         self._threads = threads
         self._optimised = optimised
@@ -134,6 +136,7 @@ class BoundSession(Session):
                 f"onnxruntime {ort.__version__} does not run {self._name} on {self._target.names[0]} alone: "
                 f"{one_line(error)} Driver, CUDA and cuDNN must fit it, see: edgeseg doctor"
             ) from error
+        self._opened()
         return bound
 
 
@@ -179,6 +182,7 @@ class OrtTensorrtSession(BoundSession):
             fixed=bundle.contract.camera_hw is not None,
             threads=threads,
             optimised=precision not in UNOPTIMISED,
+            opened=cache.keep,
             name=str(bundle.graph_path(precision)),
         )
         if session.placement and TENSORRT not in session.placement:
@@ -186,7 +190,6 @@ class OrtTensorrtSession(BoundSession):
                 f"TensorRT takes no node of {bundle.graph_path(precision)}: all would run in ONNX Runtime's CUDA "
                 "provider. Ask for that one: --backend onnxruntime-cuda"
             )
-        cache.keep()
         return session
 
 

@@ -162,11 +162,12 @@ class TestTensorrtProvider:
         def leaves(settings: Mapping[str, str]) -> None:
             folder = Path(settings["trt_engine_cache_path"])
             seen.append(sorted(path.name for path in folder.iterdir()))
-            (folder / "graph.engine").write_bytes(b"plan")
+            (folder / "graph.engine").write_bytes(f"plan {len(seen)}".encode())
 
         fake = install(keeps={TENSORRT: 3}, leaves=leaves)
-        for _ in range(2):
-            open_session("onnxruntime-tensorrt", bundle).close()
+        with open_session("onnxruntime-tensorrt", bundle) as session:
+            session.run(np.zeros((1, 48, 64, 3), np.uint8))  # builds another, which is kept too
+        open_session("onnxruntime-tensorrt", bundle).close()
         folder = Path(fake.sessions[0].settings[TENSORRT]["trt_engine_cache_path"])
         (folder / "graph.engine").write_bytes(b"evil")
         open_session("onnxruntime-tensorrt", bundle).close()
@@ -174,4 +175,4 @@ class TestTensorrtProvider:
         open_session("onnxruntime-tensorrt", bundle).close()
         folder.with_name(folder.name + ".json").write_text("{")
         open_session("onnxruntime-tensorrt", bundle).close()
-        assert seen == [[], ["graph.engine"], [], [], []]
+        assert seen == [[], ["graph.engine"], ["graph.engine"], [], [], []]
