@@ -97,23 +97,27 @@ def run(args: argparse.Namespace) -> int:
     for module in ("torch", "onnxscript", "onnxruntime"):
         require(module, extra="train")
 
+    from edgeseg.engine.triton import require_free
     from edgeseg.graph.deliver import SUFFIX, deliver
     from edgeseg.models.checkpoint import load_checkpoint
     from edgeseg.models.pretrained import load_named
 
     own = args.model or (DEFAULT_NAME if args.checkpoint is None else args.checkpoint.stem)
     output = args.output or Path(f"{args.name or own}{SUFFIX}")
+    if args.triton is not None:
+        require_free(args.triton, args.name or output.stem)
     trained = load_checkpoint(args.checkpoint) if args.model is None else load_named(args.model, args.weights)
     quantise = _quantise(args, trained, config.size_hw or trained.size_hw, output) if config.int8 else None
     delivery = deliver(trained, config, output, name=args.name, quantise=quantise)
     print(format_parity(delivery.parity))
     if delivery.int8 is not None:
         print(f"\n{format_int8(delivery.int8)}")
-    write_report(args, delivery.to_dict())
+    record = delivery.to_dict()
+    if args.triton is not None and delivery.bundle is not None:
+        record["triton"] = _write_repository(output, args.triton)
+    write_report(args, record)
     delivery.raise_if_failed()
     print(f"\nbundle: {output}")
-    if args.triton is not None:
-        _write_repository(output, args.triton)
     return 0
 
 

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from edgeseg.bundle import Bundle
@@ -22,7 +23,7 @@ from edgeseg.engine.examine import read_engine
 from edgeseg.engine.store import StoredEngine, engine_folders, plan_path
 from edgeseg.errors import ConfigError, OutputError
 from edgeseg.files import atomic_folder
-from edgeseg.types import TensorSpec
+from edgeseg.types import PRECISIONS, TensorSpec
 
 NOT_FOR_ONNX = ("int8-trt",)
 """Graphs that ONNX Runtime computes otherwise once it optimises them, and Triton cannot tell it not to."""
@@ -72,6 +73,12 @@ def triton_models(bundle: Bundle, precisions: Iterable[str] | None = None) -> li
     return models
 
 
+def require_free(folder: Path, name: str) -> None:
+    """Raise `OutputError` if a model of a bundle of this name is in the folder already; asked before a long export."""
+    for precision, backend in product(PRECISIONS, ("onnx", "plan")):
+        _require_new(folder / _name(name, precision, backend))
+
+
 def write_repository(models: Sequence[TritonModel], folder: Path) -> list[Path]:
     """Write each model to a folder of its name in `folder`, whole or not at all; returns their paths.
 
@@ -79,8 +86,7 @@ def write_repository(models: Sequence[TritonModel], folder: Path) -> list[Path]:
     """
     paths = [folder / model.name for model in models]
     for path in paths:
-        if path.exists():
-            raise OutputError(f"{path}: is there already. Remove it, or choose another folder.")
+        _require_new(path)
     for model, path in zip(models, paths, strict=True):
         with atomic_folder(path) as unfinished:
             (unfinished / VERSION).mkdir()
@@ -102,7 +108,7 @@ def stored_plan(bundle: Bundle, precision: str) -> StoredEngine | None:
 
 
 def _onnx_model(bundle: Bundle, precision: str) -> TritonModel:
-    name = _name(bundle, precision, "onnx")
+    name = _name(bundle.name, precision, "onnx")
     # INT8 for CPUs has unsigned activations, whose fused kernels are the CPU's; the others run where there is a GPU.
     kind = "KIND_CPU" if precision == "int8-cpu" else "KIND_AUTO"
     config = _config(bundle, name, "onnxruntime_onnx", "onnxruntime", "model.onnx", kind, optimization="")
@@ -110,7 +116,7 @@ def _onnx_model(bundle: Bundle, precision: str) -> TritonModel:
 
 
 def _plan_model(bundle: Bundle, precision: str, engine: StoredEngine) -> TritonModel:
-    name = _name(bundle, precision, "plan")
+    name = _name(bundle.name, precision, "plan")
     built = engine.sidecar
     capability = "{}.{}".format(*built.compute_capability)
     # A CUDA graph is captured for one size; with several, Triton would have to be told each.
@@ -136,8 +142,13 @@ def _plan_model(bundle: Bundle, precision: str, engine: StoredEngine) -> TritonM
     return TritonModel(name, "model.plan", engine.plan, config + parameters, note)
 
 
-def _name(bundle: Bundle, precision: str, backend: str) -> str:
-    stem = _NOT_IN_A_NAME.sub("_", bundle.name).strip("._") or "model"
+def _require_new(path: Path) -> None:
+    if path.exists():
+        raise OutputError(f"{path}: is there already. Remove it, or choose another folder.")
+
+
+def _name(bundle: str, precision: str, backend: str) -> str:
+    stem = _NOT_IN_A_NAME.sub("_", bundle).strip("._") or "model"
     return f"{stem}_{precision.replace('-', '_')}_{backend}"
 
 

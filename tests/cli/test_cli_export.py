@@ -63,12 +63,27 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(checkpoint: Path) -> Path:
-    """`edgeseg export --fp16` ran; its JSON, beside the bundle."""
+    """`edgeseg export --fp16 --triton` ran; its JSON, beside the bundle."""
     path = checkpoint.parent / "report.json"
     bundle = checkpoint.parent / "road.edgeseg"
     arguments = ["export", "--fp16", "--checkpoint", str(checkpoint), "--output", str(bundle), "--json", str(path)]
-    assert main(arguments) == 0
+    assert main([*arguments, "--triton", str(checkpoint.parent / "models")]) == 0
     return path
+
+
+def test_an_export_writes_a_repository_for_triton_as_well(
+    report: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = report.parent / "models"
+    assert sorted(path.name for path in models.iterdir()) == ["road_fp16_onnx", "road_fp32_onnx"]
+    assert sorted(json.loads(report.read_text())["triton"]) == sorted(str(path) for path in models.iterdir())
+    graph = report.parent / "road.edgeseg" / "model.fp16.onnx"
+    assert (models / "road_fp16_onnx" / "1" / "model.onnx").read_bytes() == graph.read_bytes()
+    # A second time it is refused before anything is exported.
+    again = ["export", "--checkpoint", str(checkpoint), "--output", str(report.parent / "new" / "road.edgeseg")]
+    assert main([*again, "--triton", str(models)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert not (report.parent / "new").exists()
 
 
 @pytest.fixture(scope="module")
