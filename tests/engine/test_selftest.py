@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fake_driver import RTX_4070
-from fake_tensorrt import Tensor
+from fake_tensorrt import VERSIONS, Tensor
 from tiny_bundle import tiny_bundle
 from tiny_engine import Machine
 
@@ -148,12 +149,14 @@ class AnsweringKit(GpuKit):
         return True
 
 
-def test_on_a_gpu_that_is_not_there(bundle: Bundle) -> None:
-    machine = Machine(gpu=RTX_4070)
+@pytest.mark.trt_api
+@pytest.mark.parametrize("version", VERSIONS)
+def test_on_a_gpu_that_is_not_there(bundle: Bundle, version: str) -> None:
+    machine = Machine(version, gpu=RTX_4070)
     report = selftest(bundle, AnsweringKit(machine))
     check_complete(report, ["fp32", "fp16", "int8-trt"])
     assert names(report, "engines") == ["fp32", "fp16", "int8-trt"]
-    assert (report.runtime["gpu"], report.runtime["tensorrt"]) == (RTX_4070.name, "10.3.0")
+    assert (report.runtime["gpu"], report.runtime["tensorrt"]) == (RTX_4070.name, version)
     assert "transfers are in" in report.runtime["latency_includes"]
     latency = report.to_dict()["sections"]["latency"]
     assert [item["cuda_graph"] for item in latency] == [True] * 3
@@ -223,7 +226,7 @@ class TestTiming:
     def test_several_take_turns(self) -> None:
         order: list[str] = []
         clock = Ticks()
-        found = measure_in_turn({name: lambda name=name: order.append(name) for name in "ab"}, clock, seconds=0.001)
+        found = measure_in_turn({name: partial(order.append, name) for name in "ab"}, clock, seconds=0.001)
         assert "".join(order[-6:]) == "ababab"
         assert {name: latency.runs for name, latency in found.items()} == {"a": LEAST_RUNS, "b": LEAST_RUNS}
 
@@ -262,13 +265,13 @@ class TestCommand:
     def test_the_report_is_written_printed_and_judged(
         self, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        asked: list[float] = []
+        asked: list[SelftestConfig] = []
 
-        def quick(seconds: float) -> SelftestConfig:
-            asked.append(seconds)
-            return QUICK
+        def quickly(opened: Bundle, kit: kits.Kit, config: SelftestConfig, **given: Any) -> SelftestReport:
+            asked.append(config)
+            return run_selftest(opened, kit, QUICK, **given)
 
-        monkeypatch.setattr("edgeseg.engine.selftest.run.SelftestConfig", quick)
+        monkeypatch.setattr("edgeseg.engine.selftest.run.run_selftest", quickly)
         command = ["selftest", str(bundle.path), "--threads", "1", "--output", str(tmp_path / "my.report")]
         assert main([*command, "--quick"]) == 0
         printed = capsys.readouterr()
@@ -280,5 +283,6 @@ class TestCommand:
         monkeypatch.setitem(checks.SUITE_AGREEMENT, "fp16", 1.1)
         assert main(command) == 1
         assert "checks failed, first: transposed convolutions" in capsys.readouterr().err
-        assert asked == [0.5, 3.0]
+        assert asked == [SelftestConfig.quick(), SelftestConfig()]
+        assert [(config.seconds, len(config.suite)) for config in asked] == [(0.5, 4), (3.0, 10)]
         assert not json.loads((tmp_path / "my.report.json").read_text())["passed"]

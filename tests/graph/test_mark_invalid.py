@@ -14,6 +14,7 @@ from tiny_graph import LABEL_MAP, SIZE_HW, tiny_model
 from tiny_int8 import table_of
 
 from edgeseg.bundle import Bundle, BundleWriter
+from edgeseg.errors import GateError
 from edgeseg.graph.contract import LABELS, LOGITS, OPSET
 from edgeseg.graph.export import export_graph
 from edgeseg.graph.fp16 import convert_to_fp16
@@ -24,6 +25,7 @@ from edgeseg.models.sealed import Preprocess, SealedNetwork
 from edgeseg.quantize.dialects import quantize
 from edgeseg.runtime.segmenter import Segmenter
 from edgeseg.runtime.torch_session import TorchSession
+from edgeseg.runtime.verify import verify_bundle
 from edgeseg.types import INVALID, Frame, Labels
 
 LEVELS = ("ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL")
@@ -200,8 +202,7 @@ def test_a_graph_that_casts_its_ids_otherwise_is_left_alone() -> None:
     assert model.SerializeToString() == before
 
 
-def _bundle(path: Path, model: ModelProto) -> Bundle:
-    frame = sound_frame()
+def _bundle(path: Path, model: ModelProto, frame: Frame, labels: Labels) -> Bundle:
     with BundleWriter(
         path,
         name="dividing",
@@ -212,7 +213,7 @@ def _bundle(path: Path, model: ModelProto) -> Bundle:
         std=(1, 1, 1),
     ) as writer:
         writer.add_graph("fp32", model.SerializeToString(), opset=OPSET)
-        writer.add_golden("day", frame, labels_of(model, frame, LEVELS[0]))
+        writer.add_golden("day", frame, labels)
         return writer.finish(lineage={})
 
 
@@ -220,13 +221,27 @@ def _bundle(path: Path, model: ModelProto) -> Bundle:
 def test_the_segmenter_says_so(tmp_path: Path, size_hw: tuple[int, int]) -> None:
     model = dividing_graph()
     mark_invalid(model)
-    with Segmenter(_bundle(tmp_path / "a.edgeseg", model)) as segmenter:
+    frame = sound_frame()
+    with Segmenter(_bundle(tmp_path / "a.edgeseg", model, frame, labels_of(model, frame, LEVELS[0]))) as segmenter:
         grey = np.full((*size_hw, 3), 9, np.uint8)
         assert segmenter(grey).valid
         result = segmenter(np.zeros_like(grey))
         assert not result.valid
         assert (result.labels == INVALID).all()
         assert segmenter(grey).valid
+
+
+def test_verify_says_so(tmp_path: Path) -> None:
+    """The labels were right before the device began to compute NaN."""
+    model = dividing_graph()
+    frame = sound_frame()
+    frame[0, 0] = 0
+    labels = labels_of(model, frame, LEVELS[0])
+    mark_invalid(model)
+    report = verify_bundle(_bundle(tmp_path / "a.edgeseg", model, frame, labels))
+    assert not report.to_dict()["graphs"]["fp32"]["frames"][0]["valid"]
+    with pytest.raises(GateError, match=r"24 of 24 pixels \(all: it computes a NaN or an infinity\) of golden"):
+        report.raise_if_failed()
 
 
 class _Logits(torch.nn.Module):

@@ -37,6 +37,11 @@ class SelftestConfig:
     variants_of: Upsampling = variants.END
     """The function whose forms are timed."""
 
+    @staticmethod
+    def quick() -> SelftestConfig:
+        """For a first look: half a second for each graph, and every third transposed convolution."""
+        return SelftestConfig(seconds=0.5, suite=SUITE[::3])
+
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= 600:
             raise ConfigError(f"seconds={self.seconds}: expected more than 0 and at most 600 for each graph.")
