@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.dataset_options import add_dataset_options
+from edgeseg.cli.dataset_options import add_dataset_options, add_fixed_camera_option
 from edgeseg.cli.output import add_json_option, format_table, write_report
+from edgeseg.cli.size_options import add_size_options, asked_sizes
 from edgeseg.errors import ConfigError
 from edgeseg.lazy import require
 
@@ -41,6 +42,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against-data", metavar="DIR", help="dataset that --against means; default: the one of --data"
     )
+    add_fixed_camera_option(parser)
+    sizes = parser.add_argument_group("the graph that is observed: give what edgeseg export will be given")
+    add_size_options(sizes)
+    parser.add_argument(
+        "--tensorrt-cache",
+        metavar="VERSION",
+        help="also write a calibration cache for TensorRT 7 to 10, such as 10.3.0: for DLA and old pipelines",
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="new folder; default: NAME.calibration, here")
     add_json_option(parser)
 
@@ -53,9 +62,12 @@ def run(args: argparse.Namespace) -> int:
     from edgeseg.graph.recipe import ExportConfig
     from edgeseg.models.checkpoint import load_checkpoint
     from edgeseg.quantize.audit import audit
-    from edgeseg.quantize.calibrate import RANGES_NAME, SHEET_NAME, write_calibration
+    from edgeseg.quantize.calibrate import CACHE_NAME, RANGES_NAME, SHEET_NAME, write_calibration
+    from edgeseg.quantize.tensorrt_cache import parse_version
     from edgeseg.runtime.default import DEFAULT_NAME
 
+    tensorrt = None if args.tensorrt_cache is None else parse_version(args.tensorrt_cache)
+    config = ExportConfig(**asked_sizes(args))
     name = DEFAULT_NAME if args.checkpoint is None else args.checkpoint.stem
     output = args.output or Path(f"{name}.calibration")
     if output.exists():
@@ -63,15 +75,23 @@ def run(args: argparse.Namespace) -> int:
     trained = load_checkpoint(args.checkpoint)
     calibration = _chosen(args, trained)
     against = _against(args, calibration)
-    report = audit(calibration, against=against, classes=_classes(trained, calibration), progress=_progress("audited"))
+    report = audit(
+        calibration,
+        against=against,
+        classes=_classes(trained, calibration),
+        fixed_camera=bool(args.fixed_camera),
+        progress=_progress("audited"),
+    )
     print(format_audit(report))
     write_report(args, report.to_dict())
     report.raise_if_failed()
-    # Frames may be of any size, so the graph takes any; the network inside it runs at its own.
-    model = export_graph(trained, ExportConfig(dynamic=True)).model
-    table = write_calibration(model, calibration, report, output, progress=_progress("observed"))
+    model = export_graph(trained, config).model
+    table = write_calibration(model, calibration, report, output, tensorrt=tensorrt, progress=_progress("observed"))
     tensors = len(next(iter(table.ranges.values())))
     print(f"\n{output}: {len(calibration)} frames, {tensors} tensors in {RANGES_NAME}; look at {SHEET_NAME}")
+    if tensorrt is not None:
+        print(f"{output / CACHE_NAME}: for the FP32 graph of the bundle, in TensorRT {args.tensorrt_cache}")
+    print(f"next: edgeseg export --int8 --calibration-data {output}")
     return 0
 
 

@@ -25,7 +25,15 @@ _NAMED = 5
 """Frames that a finding names; the others are counted."""
 
 Kind = Literal[
-    "leakage", "noise", "blank", "too few frames", "missing classes", "only daylight", "one scene", "duplicates"
+    "leakage",
+    "noise",
+    "blank",
+    "fixed camera",
+    "too few frames",
+    "missing classes",
+    "only daylight",
+    "one scene",
+    "duplicates",
 ]
 _ERRORS: tuple[Kind, ...] = ("leakage", "noise", "blank")
 
@@ -60,6 +68,8 @@ class AuditReport:
     compared: dict[str, int]
     """What the set must have no frame of, and how many frames that is."""
     findings: tuple[Finding, ...] = field(default=())
+    only_alike: bool = False
+    """Whether every frame that leaks merely looks like a measured one: a camera that never moves shows no others."""
 
     @property
     def passed(self) -> bool:
@@ -70,7 +80,8 @@ class AuditReport:
         """Raise `GateError` with all errors."""
         if not self.passed:
             errors = "; ".join(f"{found.kind}: {found.text}" for found in self.findings if found.is_error)
-            raise GateError(f"the calibration set is refused: {errors}. Choose other frames to calibrate on.")
+            fixed = " If the camera never moves, say so with --fixed-camera." if self.only_alike else ""
+            raise GateError(f"the calibration set is refused: {errors}. Choose other frames to calibrate on.{fixed}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON and manifests."""
@@ -91,13 +102,15 @@ def audit(
     *,
     against: Collection[FrameSource] = (),
     classes: Sequence[str] | None = None,
+    fixed_camera: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> AuditReport:
     """Read every frame of the set, and every one of the sources it is held `against`: those that are measured on.
 
     A frame leaks where its pixels, a picture much like it (resized, compressed, next in the video) or, within one
-    dataset, its name is in one of those. `classes` are the model's; default: the set's own. `progress` is told how many
-    frames were read. Raises `DataError` for what cannot be read.
+    dataset, its name is in one of those. With `fixed_camera` looks alone are a warning: a camera on a pole always shows
+    much the same, and only pixels and names tell its frames apart. `classes` are the model's; default: the set's own.
+    `progress` is told how many frames were read. Raises `DataError` for what cannot be read.
     """
     done = 0
 
@@ -116,6 +129,7 @@ def audit(
     places = {(frame.source.place, frame.name): number for number, frame in enumerate(calibration.frames)}
     by_pixels = {look.sha256: number for number, look in enumerate(looks)}
     leaks: dict[int, str] = {}
+    alike: dict[int, str] = {}
     compared: dict[str, int] = {}
     for source in against:
         compared[source.title] = 0
@@ -124,13 +138,16 @@ def audit(
             label = f"{other.name} of {source.title}"
             for number in np.flatnonzero(np.count_nonzero(bits != look.bits, axis=1) <= NEAR_BITS).tolist():
                 if not (look.is_constant or looks[number].is_constant):
-                    leaks.setdefault(number, f"{names[number]} looks like {label}")
+                    alike.setdefault(number, f"{names[number]} looks like {label}")
             if (place := places.get((source.place, other.name))) is not None and source.format is not None:
                 leaks[place] = f"{names[place]} is {label} by name"
             if (same := by_pixels.get(look.sha256)) is not None:
                 leaks[same] = f"{names[same]} is {label}"
             compared[source.title] += 1
             tick()
+    certain = len(leaks)
+    if not fixed_camera:
+        leaks = alike | leaks
     shown = _shown(calibration, classes)
     dark = sum(look.brightness < BRIGHTNESS_STEPS[0] for look in looks)
     scenes: dict[str, int] = {}
@@ -140,12 +157,23 @@ def audit(
         *_group("leakage", [leaks[number] for number in sorted(leaks)], len(looks)),
         *_group("noise", [name for name, look in zip(names, looks, strict=True) if look.is_noise], len(looks)),
         *_group("blank", [name for name, look in zip(names, looks, strict=True) if look.is_constant], len(looks)),
+        *_group("fixed camera", [alike[number] for number in sorted(alike) if number not in leaks], len(looks)),
         *_lacks(len(looks), dark, scenes, shown),
         *_alike(bits, looks),
     ]
     brightness = np.array([look.brightness for look in looks])
     span = (float(brightness.min()), float(np.median(brightness)), float(brightness.max()))
-    return AuditReport(calibration.digest, len(looks), scenes, span, dark, shown, compared, tuple(findings))
+    return AuditReport(
+        calibration.digest,
+        len(looks),
+        scenes,
+        span,
+        dark,
+        shown,
+        compared,
+        tuple(findings),
+        only_alike=bool(leaks) and not certain,
+    )
 
 
 def _shown(calibration: CalibrationSet, classes: Sequence[str] | None) -> dict[str, int] | None:

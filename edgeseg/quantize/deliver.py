@@ -20,7 +20,7 @@ from edgeseg.quantize.budget import Budget, Mix
 from edgeseg.quantize.dialects import DIALECTS, QuantizedGraph
 from edgeseg.quantize.front import save_front
 from edgeseg.quantize.judge import Judge, all_sized, sized
-from edgeseg.quantize.ranges import METHODS, observe_ranges
+from edgeseg.quantize.ranges import METHODS, RangeTable, graph_digest, observe_ranges
 from edgeseg.quantize.scoring import Agreement, segmenter
 from edgeseg.quantize.sensitivity import LayerLoss
 from edgeseg.quantize.trained_ranges import TRAINED, with_trained_ranges
@@ -67,6 +67,8 @@ class Int8Config:
     """CPU threads of the latency figures."""
     note: str | None = None
     """What the manifest must say besides, such as that the frames are drawn."""
+    ranges: RangeTable | None = None
+    """Observed before; used where they are of this very graph and of all frames of `calibration`."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """The checkpoint's. Ranges that it was trained with (`edgeseg train --qat`) are tried before `methods`."""
 
@@ -98,12 +100,9 @@ def int8_within_budget(
     """
     camera_hw = exported.sealed.camera_hw
     calibrated, judged = _divide(config, floats["fp32"], label_map, camera_hw)
-    table = observe_ranges(
-        exported.model, all_sized(calibrated, camera_hw), calibration_digest=config.calibration.digest
-    )
+    table = _ranges(config, exported, all_sized(calibrated, camera_hw), tell)
     table = with_trained_ranges(table, config.lineage)
     methods = (*(method for method in table.ranges if method == TRAINED), *config.methods)
-    tell(f"ranges of all tensors observed on {table.frames} frames")
     judge = Judge(exported, floats, table, judged, label_map, threads=config.threads, tell=tell)
     record: dict[str, Any] = {
         "calibration": {**config.calibration.summary(), "observed_frames": table.frames},
@@ -136,6 +135,27 @@ def int8_within_budget(
             "Export without --int8, allow more, or calibrate on frames like those of the camera."
         )
     return Int8Graphs(graphs, record)
+
+
+def _ranges(
+    config: Int8Config, exported: ExportedGraph, frames: Iterator[Frame], tell: Callable[[str], None]
+) -> RangeTable:
+    """Those observed before, if nothing speaks against them, or observed now."""
+    digest = config.calibration.digest
+    if (saved := config.ranges) is not None:
+        reasons = {
+            "of another graph": saved.graph_sha256 != graph_digest(exported.model),
+            "of other frames": saved.calibration_digest != digest,
+            "also of frames that are held back to judge by": config.evaluation is None,
+        }
+        if not any(reasons.values()):
+            tell(f"ranges of all tensors, observed on {saved.frames} frames, taken from the calibration folder")
+            return saved
+        why = next(reason for reason, holds in reasons.items() if holds)
+        tell(f"the calibration folder's ranges are {why}: they are observed again")
+    table = observe_ranges(exported.model, frames, calibration_digest=digest)
+    tell(f"ranges of all tensors observed on {table.frames} frames")
+    return table
 
 
 def _divide(

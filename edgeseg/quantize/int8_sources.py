@@ -35,6 +35,7 @@ DRAWN = (
     "calibrated and judged on drawn roads, because no camera's frames were given; give some with --calibration-data "
     "before you trust the figures"
 )
+FIXED_CAMERA = "calibrated on frames that look like those it is judged by: a camera that never moves (--fixed-camera)"
 UNLABELLED = "judged by agreement with FP32 on unlabelled frames: this is not accuracy; give labels with --int8-data"
 
 
@@ -52,6 +53,8 @@ class Asked:
     """Of the labelled dataset; the format is that of `calibration_data` where no other data is named."""
     count: int = DEFAULT_COUNT
     seed: int = DEFAULT_SEED
+    fixed_camera: bool = False
+    """Frames may look like those that are measured on; see `audit`."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +115,16 @@ def find_sources(
     )
     judged = _judged(asked, calibration, label_map)
     against = [*measured_on(calibration.sources[0]), *([] if judged is None else [judged])]
-    report = audit(calibration, against=list(dict.fromkeys(against)))
+    report = audit(calibration, against=list(dict.fromkeys(against)), fixed_camera=asked.fixed_camera)
     report.raise_if_failed()
+    alike = [FIXED_CAMERA] if any(found.kind == "fixed camera" for found in report.findings) else []
     if judged is None:
-        return Int8Sources(calibration, None, report, UNLABELLED)
+        return Int8Sources(calibration, None, report, "; ".join([UNLABELLED, *alike]))
     assert judged.format is not None
     assert judged.split is not None
     dataset = open_dataset(judged.format, judged.place, judged.split, judged.mapping)
     require_same_classes(label_map, dataset)
-    return Int8Sources(calibration, dataset, report, None)
+    return Int8Sources(calibration, dataset, report, "; ".join(alike) or None)
 
 
 def _judged(asked: Asked, calibration: CalibrationSet, label_map: LabelMap) -> FrameSource | None:

@@ -107,6 +107,7 @@ def test_int8_is_evaluated_verified_and_compared(
     [
         (["--int8"], 2, "name some with --calibration-data"),
         (["--calibration-data", "frames"], 2, "--calibration-data is a setting of INT8"),
+        (["--fixed-camera"], 2, "--fixed-camera is a setting of INT8"),
         (["--max-miou-drop", "1"], 2, "--max-miou-drop is a setting of INT8"),
         (["--int8", "--calibration-data", "FRAMES", "--max-class-drop", "-1"], 2, "max_class_drop=-1.0"),
         (["--int8", "--calibration-data", "FRAMES", "--ranges", "guess"], 2, "ranges by guess"),

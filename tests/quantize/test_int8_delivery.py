@@ -135,6 +135,33 @@ def test_the_manifest_says_what_int8_was_made_of_and_what_it_costs(bundle: Bundl
     assert any("class scores" in reason for reason in cpu["conversion"]["kept_float"].values())
 
 
+def test_ranges_observed_before_are_used_where_they_are_of_this_graph_and_these_frames(
+    exported: ExportedGraph, config: Int8Config, observe: Observe, tmp_path: Path
+) -> None:
+    table = observe(exported.model, config.calibration, calibration_digest=config.calibration.digest)
+    saved = replace(table, frames=99)
+
+    def told(config: Int8Config) -> tuple[str, int]:
+        lines: list[str] = []
+        floats = {"fp32": exported.model}
+        made = int8_within_budget(
+            exported, floats, config=config, label_map=LABEL_MAP, report_stem=tmp_path / "road", tell=lines.append
+        )
+        return lines[0], made.record["calibration"]["observed_frames"]
+
+    line, frames = told(replace(config, ranges=saved))
+    assert (frames, line.partition("taken from")[1:]) == (99, ("taken from", " the calibration folder"))
+    for other, why in (
+        (replace(config, ranges=replace(saved, graph_sha256="0" * 64)), "of another graph"),
+        (replace(config, ranges=replace(saved, calibration_digest="0" * 64)), "of other frames"),
+        (replace(config, ranges=saved, evaluation=None), "held back to judge by"),
+    ):
+        line, frames = told(other)
+        assert why in line
+        assert line.endswith("they are observed again")
+        assert frames in (9, 12)
+
+
 def test_the_bundle_verifies_itself_and_int8_may_differ_as_it_did_when_made(bundle: Bundle) -> None:
     report = verify_bundle(bundle)
     assert report.passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from tiny_judged import soft_frames
 from edgeseg.errors import ConfigError, GateError
 from edgeseg.labels import CAMVID, LabelMap
 from edgeseg.quantize import int8_sources
-from edgeseg.quantize.int8_sources import DRAWN, UNLABELLED, Asked, find_sources
+from edgeseg.quantize.int8_sources import DRAWN, FIXED_CAMERA, UNLABELLED, Asked, find_sources
 from edgeseg.types import Frame
 
 HW = (64, 96)
@@ -63,6 +64,15 @@ def test_a_frame_that_is_measured_on_may_not_be_calibrated_on(tmp_path: Path, fr
     with pytest.raises(GateError, match=rf"refused: leakage: .*train_005.* {leaked}_001") as told:
         find_sources(Asked(camvid(tmp_path / "camvid", splits)), CAMVID, HW)
     assert "\n" not in str(told.value)
+
+
+def test_a_camera_that_never_moves_is_recorded_as_one(tmp_path: Path, frames: list[Frame]) -> None:
+    view = frames[0]
+    light = [np.asarray(cv2.convertScaleAbs(view, alpha=0.9, beta=index), np.uint8) for index in range(9)]
+    asked = Asked(camvid(tmp_path / "camvid", {"train": light[:5], "val": light[5:7], "test": light[7:]}))
+    with pytest.raises(GateError, match="say so with --fixed-camera"):
+        find_sources(asked, CAMVID, HW)
+    assert find_sources(replace(asked, fixed_camera=True), CAMVID, HW).note == FIXED_CAMERA
 
 
 def test_random_frames_are_refused(tmp_path: Path) -> None:
