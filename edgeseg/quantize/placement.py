@@ -28,7 +28,17 @@ WEIGHT_AXIS = {"Conv": 0}
 ABSORBED = {"Relu", "Clip"}
 """Activations that the Q after them does on its own: what they cut off is what saturates."""
 
-CARRIED = {"MaxPool", "Slice", "DepthToSpace", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"}
+CARRIED = {
+    "MaxPool",
+    "Slice",
+    "DepthToSpace",
+    "SpaceToDepth",
+    "Reshape",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Flatten",
+}
 """Operators that only choose or move values: their output takes the scale of their input, so bytes pass unchanged."""
 
 INTEGER_ON_CPU = {"Conv", "Add", "Concat", "Resize", "GlobalAveragePool", *CARRIED}
