@@ -87,12 +87,13 @@ def run(args: argparse.Namespace) -> int:
     for module in ("torch", "onnxscript", "onnxruntime"):
         require(module, extra="train")
 
-    from edgeseg.graph.deliver import SUFFIX, deliver
+    from edgeseg.graph.deliver import SUFFIX, deliver, require_bundle_name
     from edgeseg.models.checkpoint import load_checkpoint
     from edgeseg.models.pretrained import load_named
 
     own = args.model or (DEFAULT_NAME if args.checkpoint is None else args.checkpoint.stem)
     output = args.output or Path(f"{args.name or own}{SUFFIX}")
+    require_bundle_name(output)
     trained = load_checkpoint(args.checkpoint) if args.model is None else load_named(args.model, args.weights)
     quantise = _quantise(args, trained, config.size_hw or trained.size_hw, output) if config.int8 else None
     delivery = deliver(trained, config, output, name=args.name, quantise=quantise)
@@ -111,7 +112,7 @@ def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple
 
     from edgeseg.quantize.budget import Budget
     from edgeseg.quantize.calibrate import saved_ranges
-    from edgeseg.quantize.deliver import METHOD_ORDER, Int8Config, int8_within_budget
+    from edgeseg.quantize.deliver import METHOD_ORDER, Int8Config, int8_within_budget, require_methods
     from edgeseg.quantize.int8_sources import Asked, find_sources
 
     if args.calibration_data is None and (args.checkpoint is not None or args.model is not None):
@@ -120,6 +121,8 @@ def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple
             "Random ones would give a graph that fails on the road."
         )
     budget = Budget(**{name: value for name in _DROPS if (value := getattr(args, name)) is not None})
+    methods = METHOD_ORDER if args.ranges is None else (args.ranges,)
+    require_methods(methods)
     asked = Asked(
         args.calibration_data,
         args.int8_data,
@@ -131,13 +134,15 @@ def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple
     sources = find_sources(asked, trained.label_map, network_hw)
     for finding in sources.audit.findings:
         print(f"edgeseg: calibration set, {finding.kind}: {finding.text}", file=sys.stderr)
+    if args.calibration_data is not None and not sources.audit.compared:
+        print("edgeseg: calibration set: no labelled frames to hold it against for leakage", file=sys.stderr)
     if sources.note is not None:
         print(f"edgeseg: INT8 is {sources.note}", file=sys.stderr)
     config = Int8Config(
         sources.calibration,
         sources.evaluation,
         budget,
-        methods=METHOD_ORDER if args.ranges is None else (args.ranges,),
+        methods=methods,
         note=sources.note,
         ranges=None if args.calibration_data is None else saved_ranges(args.calibration_data),
         lineage=trained.lineage if args.ranges is None else {},

@@ -73,14 +73,19 @@ class Int8Config:
     """The checkpoint's. Ranges that it was trained with (`edgeseg train --qat`) are tried before `methods`."""
 
     def __post_init__(self) -> None:
-        unknown = [method for method in self.methods if method not in METHODS]
-        if unknown or not self.methods:
-            raise ConfigError(f"ranges by {', '.join(unknown) or 'nothing'}: choose from {', '.join(METHODS)}.")
+        require_methods(self.methods)
         if self.evaluation is None and len(self.calibration) < HELD_BACK:
             raise ConfigError(
                 f"{len(self.calibration)} calibration frames and no labelled ones: expected at least {HELD_BACK}, "
                 "because some are held back to judge on."
             )
+
+
+def require_methods(methods: Sequence[str]) -> None:
+    """Raise `ConfigError` unless each is a way of choosing ranges, and there is one."""
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown or not methods:
+        raise ConfigError(f"ranges by {', '.join(unknown) or 'nothing'}: choose from {', '.join(METHODS)}.")
 
 
 def int8_within_budget(

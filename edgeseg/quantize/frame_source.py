@@ -103,6 +103,8 @@ def find_source(
     path = Path(place)
     if format == _DESCRIBED:
         return FrameSource(str(place), format, split or TRAINING_SPLITS[0], mapping)
+    if path.is_dir() and not any(path.iterdir()):
+        raise DataError(f"{place}: an empty folder; expected images, or a dataset (see `edgeseg data formats`).")
     annotated = path.is_dir() or path.suffix.lower() == ".json"
     if format is None and (not annotated or _only_images(path)):
         if split is not None or mapping is not None:

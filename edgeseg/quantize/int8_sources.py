@@ -134,6 +134,8 @@ def _judged(asked: Asked, calibration: CalibrationSet, label_map: LabelMap) -> F
         form = asked.format or detect_format(asked.evaluation_data)
         return find_source(asked.evaluation_data, format=form, split=split, mapping=asked.mapping)
     source = calibration.sources[0]
+    if source.format is None and asked.mapping is not None:
+        raise ConfigError(f"{source.title} has no classes to map; name labelled frames with --int8-data.")
     if source.format is None or split not in dataset_format(source.format).splits(Path(source.place)):
         if asked.split is not None:
             raise ConfigError(f"{source.title} has no split {split}; name labelled frames with --int8-data.")

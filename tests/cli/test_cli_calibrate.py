@@ -145,7 +145,7 @@ def test_a_cache_for_tensorrt_has_the_scales_of_the_table(
         (["--data", "camvid", "--size", "big"], "big"),
         ([], "no frames to calibrate on: name a dataset with --data, or a video with --video"),
         (["--data", "nowhere"], "no such file: .*nowhere|nowhere: no such"),
-        (["--data", "empty"], "empty: not a dataset layout"),
+        (["--data", "empty"], "empty: an empty folder; expected images"),
         (["--data", "camvid", "--count", "0"], "at least 1 frame"),
         (["--data", "camvid", "--split", "nights"], "nights"),
         (["--video", "synthetic://drive?seed=1"], "without end"),

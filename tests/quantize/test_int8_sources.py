@@ -96,6 +96,8 @@ def test_frames_without_labels_are_said_to_be_so(tmp_path: Path, frames: list[Fr
     assert found.note == UNLABELLED
     with pytest.raises(ConfigError, match="has no split val; name labelled frames with --int8-data"):
         find_sources(Asked(folder, split="val"), CAMVID, HW)
+    with pytest.raises(ConfigError, match="has no classes to map; name labelled frames with --int8-data"):
+        find_sources(Asked(folder, mapping="driving"), CAMVID, HW)
 
 
 def test_labelled_frames_of_another_dataset(tmp_path: Path, dataset: Path, frames: list[Frame]) -> None:
