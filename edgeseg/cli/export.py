@@ -114,6 +114,7 @@ def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple
     from edgeseg.quantize.calibrate import saved_ranges
     from edgeseg.quantize.deliver import METHOD_ORDER, Int8Config, int8_within_budget, require_methods
     from edgeseg.quantize.int8_sources import Asked, find_sources
+    from edgeseg.quantize.seen import training_data
 
     if args.calibration_data is None and (args.checkpoint is not None or args.model is not None):
         raise ConfigError(
@@ -146,6 +147,7 @@ def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple
         note=sources.note,
         ranges=None if args.calibration_data is None else saved_ranges(args.calibration_data),
         lineage=trained.lineage if args.ranges is None else {},
+        training_data=training_data(trained.lineage),
     )
     return partial(
         int8_within_budget,

@@ -16,12 +16,13 @@ from edgeseg.files import write_json
 from edgeseg.graph.deliver import Int8Graphs
 from edgeseg.graph.export import ExportedGraph
 from edgeseg.labels import LabelMap
-from edgeseg.quantize.budget import Budget, Mix
+from edgeseg.quantize.budget import SEEN_MARGIN, Budget, Mix
 from edgeseg.quantize.dialects import DIALECTS, QuantizedGraph
 from edgeseg.quantize.front import save_front
 from edgeseg.quantize.judge import Judge, all_sized, sized
 from edgeseg.quantize.ranges import METHODS, RangeTable, graph_digest, observe_ranges
 from edgeseg.quantize.scoring import Agreement, segmenter
+from edgeseg.quantize.seen import seen_in
 from edgeseg.quantize.sensitivity import LayerLoss
 from edgeseg.quantize.trained_ranges import TRAINED, with_trained_ranges
 from edgeseg.types import Frame
@@ -32,6 +33,9 @@ validation frames, 0.07, 0.08, 0.08, 0.17 and 0.37 points."""
 
 HELD_BACK = 4
 """Without an evaluation set every so-many-th calibration frame is judged on instead of calibrated on."""
+
+MIN_JUDGED = 2
+"""Frames to judge by, for there to be a bound. It is six times as wide on two as on many (`confidence.student_t`)."""
 
 UNTIMED = "TensorRT runs this graph; ONNX Runtime, where there is none, tells what it computes and not how fast it is"
 
@@ -71,13 +75,20 @@ class Int8Config:
     """Observed before; used where they are of this very graph and of all frames of `calibration`."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """The checkpoint's. Ranges that it was trained with (`edgeseg train --qat`) are tried before `methods`."""
+    training_data: Sequence[Mapping[str, Any]] = ()
+    """What the checkpoint was trained on (`edgeseg.quantize.seen`): judged by these frames, INT8 looks better."""
 
     def __post_init__(self) -> None:
         require_methods(self.methods)
-        if self.evaluation is None and len(self.calibration) < HELD_BACK:
+        if self.evaluation is None and len(self.calibration) < MIN_JUDGED * HELD_BACK:
             raise ConfigError(
-                f"{len(self.calibration)} calibration frames and no labelled ones: expected at least {HELD_BACK}, "
-                "because some are held back to judge on."
+                f"{len(self.calibration)} calibration frames and no labelled ones: expected at least "
+                f"{MIN_JUDGED * HELD_BACK}, because every {HELD_BACK}th is held back to judge on."
+            )
+        if self.evaluation is not None and len(self.evaluation) < MIN_JUDGED:
+            raise ConfigError(
+                f"{self.evaluation.name}: {len(self.evaluation)} labelled frame; expected at least {MIN_JUDGED}, "
+                "because one alone does not tell what INT8 loses on others."
             )
 
 
@@ -108,10 +119,21 @@ def int8_within_budget(
     table = _ranges(config, exported, all_sized(calibrated, camera_hw), tell)
     table = with_trained_ranges(table, config.lineage)
     methods = (*(method for method in table.ranges if method == TRAINED), *config.methods)
-    judge = Judge(exported, floats, table, judged, label_map, threads=config.threads, tell=tell)
+    seen = seen_in(judged.name, config.training_data)
+    if seen is not None:
+        tell(
+            f"judged on {judged.name}, which the network was trained on ({seen}): it is surer of these frames than of "
+            f"new ones, so {SEEN_MARGIN:g} points are added to each drop; name other labelled frames with --int8-data"
+        )
+    judge = Judge(exported, floats, table, judged, label_map, threads=config.threads, tell=tell, seen=seen is not None)
     record: dict[str, Any] = {
         "calibration": {**config.calibration.summary(), "observed_frames": table.frames},
-        "evaluation": {"dataset": judged.name, "frames": len(judged), "labelled": config.evaluation is not None},
+        "evaluation": {
+            "dataset": judged.name,
+            "frames": len(judged),
+            "labelled": config.evaluation is not None,
+            "part_of_training_data": seen,
+        },
         "budget": asdict(config.budget),
         "note": config.note,
         "fp32": judge.fp32.to_dict(),

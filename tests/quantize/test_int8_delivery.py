@@ -120,15 +120,24 @@ def test_the_manifest_says_what_int8_was_made_of_and_what_it_costs(bundle: Bundl
     record = bundle.manifest.int8
     assert record is not None
     assert record["calibration"] == {"digest": "12" * 32, "sources": ["tiny"], "observed_frames": 12}
-    assert record["evaluation"] == {"dataset": "tiny val", "frames": 6, "labelled": True}
+    assert record["evaluation"] == {
+        "dataset": "tiny val",
+        "frames": 6,
+        "labelled": True,
+        "part_of_training_data": None,
+    }
     assert record["budget"] == {"max_miou_drop": 3, "max_class_drop": 5, "max_disagreement": 3}
     assert record["fp32"]["miou"] == 1.0
     cpu, trt = record["graphs"]["int8-cpu"], record["graphs"]["int8-trt"]
     for entry in (cpu, trt):
         assert entry["method"] == "mse"
-        assert entry["kept"] == {}
         assert entry["cost"]["miou_drop"] == pytest.approx(100 * (1 - entry["miou"]))
         assert entry["pedestrians"] is None, "the tiny network knows none"
+        assert entry["cost"]["miou_drop"] < entry["cost"]["miou_drop_at_most"] < 3
+        assert entry["cost"]["margin"] == 0
+    assert cpu["kept"] == {}
+    (loud,) = trt["kept"].values()
+    assert loud["gain"] > judge.LOUD_SHARE, "one layer makes most of the noise, within the budget or not"
     assert cpu["speedup"] == 2.0
     assert trt["speedup"] is None
     assert "TensorRT runs this graph" in trt["untimed_because"]
@@ -282,11 +291,18 @@ def test_without_labels_frames_are_held_back_and_agreement_is_what_counts(
         exported, {"fp32": exported.model}, config=unlabelled, label_map=LABEL_MAP, report_stem=tmp_path / "road"
     ).record
     assert record["calibration"]["observed_frames"] == 9
-    assert record["evaluation"] == {"dataset": "agreement with FP32, no labels", "frames": 3, "labelled": False}
+    assert record["evaluation"]["dataset"] == "agreement with FP32, no labels"
+    assert record["evaluation"]["frames"] == 3
     cost = record["graphs"]["int8-cpu"]["cost"]
-    assert 0 < cost["disagreement"] <= ROOMY.max_disagreement
-    with pytest.raises(ConfigError, match="at least 4"):
-        replace(unlabelled, calibration=Frames(tuple(soft_frames(3))))
+    assert 0 < cost["disagreement"] < cost["disagreement_at_most"] <= ROOMY.max_disagreement
+    with pytest.raises(ConfigError, match="at least 8"):
+        replace(unlabelled, calibration=Frames(tuple(soft_frames(7))))
+
+
+def test_one_labelled_frame_bounds_nothing(config: Int8Config, labelled: Labelled) -> None:
+    frames = [labelled[0].image_bgr]
+    with pytest.raises(ConfigError, match=r"tiny val: 1 labelled frame; expected at least 2"):
+        replace(config, evaluation=Labelled(frames, [labelled[0].labels], LABEL_MAP))
 
 
 def test_ranges_by_a_way_that_is_not_there(config: Int8Config) -> None:
