@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.cli.dataset_options import add_dataset_options, add_fixed_camera_option
-from edgeseg.cli.output import add_json_option, format_table, write_report
+from edgeseg.cli.output import add_json_option, counter, format_table, write_report
 from edgeseg.cli.size_options import add_size_options, asked_sizes
 from edgeseg.errors import ConfigError
 from edgeseg.lazy import require
@@ -80,26 +80,44 @@ def run(args: argparse.Namespace) -> int:
         against=against,
         classes=_classes(trained, calibration),
         fixed_camera=bool(args.fixed_camera),
-        progress=_progress("audited"),
+        progress=counter("audited"),
     )
     print(format_audit(report))
     write_report(args, report.to_dict())
     report.raise_if_failed()
     model = export_graph(trained, config).model
-    table = write_calibration(model, calibration, report, output, tensorrt=tensorrt, progress=_progress("observed"))
+    table = write_calibration(model, calibration, report, output, tensorrt=tensorrt, progress=counter("observed"))
     tensors = len(next(iter(table.ranges.values())))
-    print(f"\n{output}: {len(calibration)} frames, {tensors} tensors in {RANGES_NAME}; look at {SHEET_NAME}")
+    print(f"\n{output}: {_count(len(calibration), 'frame')}, {tensors} tensors in {RANGES_NAME}; look at {SHEET_NAME}")
     if tensorrt is not None:
         print(f"{output / CACHE_NAME}: for the FP32 graph of the bundle, in TensorRT {args.tensorrt_cache}")
-    print(f"next: edgeseg export --int8 --calibration-data {output}")
+    print(f"next: {_next_command(args, output)}")
     return 0
+
+
+def _next_command(args: argparse.Namespace, output: Path) -> str:
+    """The export that these frames and ranges are for."""
+    given = {
+        "checkpoint": args.checkpoint,
+        "size": args.size,
+        "camera-size": args.camera_size,
+        "dynamic": args.dynamic,
+        "calibration-data": output,
+        "fixed-camera": args.fixed_camera,
+    }
+    words = [
+        f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}"
+        for name, value in given.items()
+        if value
+    ]
+    return " ".join(("edgeseg export --int8", *words))
 
 
 def _chosen(args: argparse.Namespace, trained: TrainedModel) -> CalibrationSet:
     from edgeseg.quantize.calibration_set import choose_frames, open_calibration, synthetic_sources
 
     place = args.data or args.video
-    progress = _progress("looked at")
+    progress = counter("looked at")
     if place is not None:
         return open_calibration(
             place,
@@ -137,14 +155,15 @@ def format_audit(report: AuditReport) -> str:
     """Scenes, brightness, classes and findings, as lines and a table."""
     least, median, largest = report.brightness
     parts = [
-        f"calibration set {report.digest[:12]}: {report.frames} frames, {len(report.scenes)} scenes; "
+        f"calibration set {report.digest[:12]}: {_count(report.frames, 'frame')}, "
+        f"{_count(len(report.scenes), 'scene')}; "
         f"brightness {least:.0f} to {largest:.0f}, median {median:.0f}; {report.dark} dark"
     ]
     if report.classes is not None:
         rows = [[name, str(count)] for name, count in report.classes.items()]
         parts.append(format_table(("class", "frames"), rows))
     for title, frames in report.compared.items():
-        parts.append(f"held against {title}: {frames} frames")
+        parts.append(f"held against {title}: {_count(frames, 'frame')}")
     if not report.compared:
         parts.append("held against no other frames: leakage was not looked for (--against, --against-data)")
     lines = [
@@ -155,8 +174,5 @@ def format_audit(report: AuditReport) -> str:
     return "\n\n".join(parts)
 
 
-def _progress(what: str) -> Callable[[int], None] | None:
-    """Counts on the terminal, where there is one."""
-    if not sys.stderr.isatty():
-        return None
-    return lambda done: print(f"\r{what} {done} frames ", end="", file=sys.stderr, flush=True)
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.cli.dataset_options import add_dataset_options, add_fixed_camera_option
-from edgeseg.cli.output import add_json_option, format_table, write_report
+from edgeseg.cli.output import add_json_option, counter, format_table, write_report
 from edgeseg.cli.size_options import add_size_options, asked_sizes
 from edgeseg.errors import ConfigError
 
@@ -132,7 +132,7 @@ def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple
         args.mapping,
         fixed_camera=bool(args.fixed_camera),
     )
-    sources = find_sources(asked, trained.label_map, network_hw)
+    sources = find_sources(asked, trained.label_map, network_hw, counter("looked at"))
     for finding in sources.audit.findings:
         print(f"edgeseg: calibration set, {finding.kind}: {finding.text}", file=sys.stderr)
     if args.calibration_data is not None and not sources.audit.compared:
@@ -175,7 +175,7 @@ def format_int8(record: Mapping[str, Any]) -> str:
     judged = record["evaluation"]
     title = f"INT8 on {judged['dataset']}, {judged['frames']} frames"
     kept = [
-        f"{precision}: {len(entry['kept'])} layers stayed in float to meet the budget: {', '.join(entry['kept'])}"
+        f"{precision}: in float, to meet the budget, stayed {', '.join(entry['kept'])}"
         for precision, entry in record["graphs"].items()
         if entry["kept"]
     ]

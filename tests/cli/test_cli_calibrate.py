@@ -75,7 +75,8 @@ def test_set_ranges_audit_and_sheet_are_written(
     assert "held against camvid test: 4 frames" in printed.out
     assert "warning: missing classes: no frame shows building, pole" in printed.out
     assert printed.err == ""
-    assert printed.out.endswith("next: edgeseg export --int8 --calibration-data pets.calibration\n")
+    exporting = f"edgeseg export --int8 --checkpoint {checkpoint} --calibration-data pets.calibration"
+    assert printed.out.endswith(f"next: {exporting}\n")
     assert json.loads(report.read_text()) == json.loads((folder / "audit.json").read_text())
     assert main(["calibrate", checkpoint, "--data", str(folder), "--output", "again"]) == 0  # the set made before
     for name in ("calibration.json", "ranges.json"):
@@ -125,7 +126,9 @@ def test_a_cache_for_tensorrt_has_the_scales_of_the_table(
     sizes = ["--size", "32x32", "--camera-size", "48x64"]
     command = ["calibrate", checkpoint, "--data", str(dataset), "--count", "2", *sizes, "--tensorrt-cache", "10.3.0"]
     assert main(command) == 0
-    assert "calibration.cache: for the FP32 graph of the bundle, in TensorRT 10.3.0" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "calibration.cache: for the FP32 graph of the bundle, in TensorRT 10.3.0" in printed
+    assert f"--checkpoint {checkpoint} {' '.join(sizes)} --calibration-data" in printed
     header, *lines = (tmp_path / "pets.calibration" / "calibration.cache").read_text().splitlines()
     assert header == "TRT-100300-EntropyCalibration2"
     table = RangeTable.load(tmp_path / "pets.calibration" / "ranges.json")
