@@ -43,6 +43,10 @@ LOUD_SHARE = 0.1
 """A layer is loud if without it so much of that noise is gone. It stays in FP16 whatever the budget says: no time tells
 there what INT8 of that layer gains, and what it loses shows on frames that nobody judged by."""
 
+LOUD_SHORTLIST = 6
+"""The first layers of the graph and those that add most noise to their own output, so many of each, are compared. What
+the first ones add is little there, and goes through all the others."""
+
 MAX_LOUD = 6
 """Layers that may be left out for that; where more are loud, the budget decides."""
 
@@ -120,7 +124,7 @@ class Judge:
             names = tuple(loss.layer for loss in loud)
             if noise(self._for_noise(dialect, method, names).model).mean() <= QUIET:
                 break
-            worst = self._losses(dialect, method, names, noise, SHORTLIST // 2)[0]
+            worst = self._losses(dialect, method, names, noise, LOUD_SHORTLIST)[0]
             if (worst.gain or 0.0) < LOUD_SHARE:
                 break
             self._tell(f"{DIALECTS[dialect]}: {worst.layer} alone makes {worst.gain:.0%} of the noise: not in INT8")
@@ -143,10 +147,10 @@ class Judge:
         whole = self._for_noise(dialect, method, kept)
         layers = quantised_layers(self._fp32, whole.placement)
         by_noise = layer_noise(self._fp32, whole.model, layers, self._sensitivity_frames(), optimised=True)
-        tried = leave_one_out(
-            noise, lambda more: self._for_noise(dialect, method, (*kept, *more)).model, by_noise[:shortlist]
-        )
-        return [*tried, *by_noise[shortlist:]]
+        first = {node.name for node in layers[:shortlist]}
+        compared = [loss for index, loss in enumerate(by_noise) if index < shortlist or loss.layer in first]
+        tried = leave_one_out(noise, lambda more: self._for_noise(dialect, method, (*kept, *more)).model, compared)
+        return [*tried, *(loss for loss in by_noise if loss not in compared)]
 
     def _for_noise(self, dialect: str, method: str, kept: tuple[str, ...]) -> QuantizedGraph:
         """The INT8 graph in FP32 instead of FP16, which adds next to nothing to INT8's noise: ONNX Runtime may optimise

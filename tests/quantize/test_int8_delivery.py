@@ -133,10 +133,12 @@ def test_the_manifest_says_what_int8_was_made_of_and_what_it_costs(bundle: Bundl
         assert entry["method"] == "mse"
         assert entry["cost"]["miou_drop"] == pytest.approx(100 * (1 - entry["miou"]))
         assert entry["pedestrians"] is None, "the tiny network knows none"
-        assert entry["cost"]["miou_drop"] < entry["cost"]["miou_drop_at_most"] < 3
+        assert entry["cost"]["miou_drop"] < entry["cost"]["miou_drop_at_most"]
+        assert entry["cost"]["disagreement"] < entry["cost"]["disagreement_at_most"] < ROOMY.max_disagreement
         assert entry["cost"]["margin"] == 0
     assert cpu["kept"] == {}
     (loud,) = trt["kept"].values()
+    assert loud["module"] in dict(tiny_model().network.named_modules())
     assert loud["gain"] > judge.LOUD_SHARE, "one layer makes most of the noise, within the budget or not"
     assert cpu["speedup"] == 2.0
     assert trt["speedup"] is None
