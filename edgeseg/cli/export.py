@@ -175,7 +175,7 @@ def format_int8(record: Mapping[str, Any]) -> str:
     judged = record["evaluation"]
     title = f"INT8 on {judged['dataset']}, {judged['frames']} frames"
     kept = [
-        f"{precision}: in float, to meet the budget, stayed {', '.join(entry['kept'])}"
+        f"{precision}, in float for accuracy: {', '.join(layer['module'] for layer in entry['kept'].values())}"
         for precision, entry in record["graphs"].items()
         if entry["kept"]
     ]

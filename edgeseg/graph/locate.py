@@ -154,16 +154,16 @@ def _layers(model: ModelProto, errors: Mapping[str, float], noise: float) -> Ite
                 growth = errors[name] / max(incoming, noise)
                 shape = shapes.get(name, ())
                 operator = _computing(node, makers).op_type
-                yield LayerError(name, operator, _layer(node), shape, errors[name], incoming, growth)
+                yield LayerError(name, operator, module_of(node), shape, errors[name], incoming, growth)
 
 
 def _computing(node: NodeProto, makers: Mapping[str, NodeProto]) -> NodeProto:
     """The node of the same layer whose values this one moves; itself where it computes some."""
     before = makers.get(node.input[0]) if node.op_type in _MOVES else None
-    return _computing(before, makers) if before is not None and _layer(before) == _layer(node) else node
+    return _computing(before, makers) if before is not None and module_of(before) == module_of(node) else node
 
 
-def _layer(node: NodeProto) -> str:
+def module_of(node: NodeProto) -> str:
     """The module that a node comes from: that of its weights, else what the exporter noted."""
     weights = [name for name in node.input[1:] if name.startswith("network.")]
     if weights:

@@ -15,6 +15,7 @@ from edgeseg.errors import ConfigError, GateError
 from edgeseg.files import write_json
 from edgeseg.graph.deliver import Int8Graphs
 from edgeseg.graph.export import ExportedGraph
+from edgeseg.graph.locate import module_of
 from edgeseg.labels import LabelMap
 from edgeseg.quantize.budget import SEEN_MARGIN, Budget, Mix
 from edgeseg.quantize.dialects import DIALECTS, QuantizedGraph
@@ -123,7 +124,8 @@ def int8_within_budget(
     if seen is not None:
         tell(
             f"judged on {judged.name}, which the network was trained on ({seen}): it is surer of these frames than of "
-            f"new ones, so {SEEN_MARGIN:g} points are added to each drop; name other labelled frames with --int8-data"
+            f"new ones, so {SEEN_MARGIN:g} points are added to the drop of mIoU; "
+            "name other labelled frames with --int8-data"
         )
     judge = Judge(exported, floats, table, judged, label_map, threads=config.threads, tell=tell, seen=seen is not None)
     record: dict[str, Any] = {
@@ -152,7 +154,8 @@ def int8_within_budget(
             break
         graph = judge.build(dialect, found.chosen.method, found.chosen.kept)
         graphs[precision] = graph.model
-        entries[precision] = _entry(found.chosen, graph, judge.losses.get(dialect, []), config.threads)
+        modules = {node.name: module_of(node) for node in exported.model.graph.node}
+        entries[precision] = _entry(found.chosen, graph, judge.losses.get(dialect, []), modules, config.threads)
     record["graphs"] = entries
     report = _beside(report_stem, "int8.json")
     write_json(report, {**record, "refused": refusal, "tried": tried})
@@ -202,12 +205,14 @@ def _divide(
     return others, Agreement(held, truth, label_map)
 
 
-def _entry(mix: Mix, graph: QuantizedGraph, losses: Sequence[LayerLoss], threads: int) -> dict[str, Any]:
+def _entry(
+    mix: Mix, graph: QuantizedGraph, losses: Sequence[LayerLoss], modules: Mapping[str, str], threads: int
+) -> dict[str, Any]:
     """What the manifest says of a graph."""
     by_layer = {loss.layer: loss.to_dict() for loss in losses}
     return {
         **mix.to_dict(),
-        "kept": {layer: by_layer[layer] for layer in mix.kept},
+        "kept": {layer: {"module": modules[layer], **by_layer[layer]} for layer in mix.kept},
         "threads": threads,
         "untimed_because": UNTIMED if mix.latency_ms is None else None,
         "conversion": dict(graph.report),
