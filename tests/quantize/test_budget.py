@@ -128,8 +128,7 @@ def test_no_mix_within_the_budget_is_a_refusal_with_its_figures() -> None:
     assert found.refusal is not None
     assert (
         "with 19 of 19 layers in float it is still over budget: mIoU drop 0.90 (at most 0.90 with 95 % confidence); "
-        "budget 0.3"
-        in found.refusal
+        "budget 0.3" in found.refusal
     )
 
 
@@ -145,6 +144,20 @@ def test_the_search_stops_where_float_layers_have_eaten_the_speed() -> None:
     assert len(found.mixes[-1].kept) == 4, "1, 2, 4: from there on it is slower than float"
     assert "over budget" in str(found.refusal)
     assert "INT8 takes" in str(found.refusal)
+
+
+def test_loud_layers_are_in_float_from_the_start_and_counted_once() -> None:
+    loud = LAYERS[:3]
+
+    def measure(method: str, kept: tuple[str, ...]) -> Mix:
+        assert kept[:3] == loud
+        assert len(set(kept)) == len(kept)
+        return of_drop(method, kept, 0.2 if len(kept) >= 5 else 0.9)
+
+    found = search(measure, lambda _: LAYERS, ("a",), Budget(), loud)
+    assert found.mixes[0].kept == loud
+    assert found.chosen is not None
+    assert found.chosen.kept == LAYERS[:5], "as few others as will do"
 
 
 def test_where_nothing_is_timed_accuracy_alone_decides() -> None:

@@ -133,7 +133,7 @@ def test_frames_of_training_need_a_larger_reserve() -> None:
     new, seen = (Cost.of(int8, fp32, labelled=True, seen=seen) for seen in (False, True))
     assert new.excess(Budget()) < 0 < seen.excess(Budget())
     assert seen.excess(Budget()) - new.excess(Budget()) == pytest.approx(SEEN_MARGIN)
-    assert "the network was trained on these frames" in seen.describe(Budget())
+    assert "budget 0.3 less 0.16, it was trained on these frames" in seen.describe(Budget())
     assert seen.to_dict()["margin"] == SEEN_MARGIN
 
 
