@@ -22,7 +22,7 @@ from edgeseg.quantize.calibration_set import (
     open_calibration,
     synthetic_sources,
 )
-from edgeseg.quantize.frame_source import FrameSource, find_source
+from edgeseg.quantize.frame_source import SYNTHETIC, FrameSource, find_source
 
 JUDGED_SPLIT = "val"
 """Split that is judged by where the calibration data is a labelled dataset and nothing else is named: choosing layers
@@ -35,6 +35,7 @@ DRAWN = (
     "calibrated and judged on drawn roads, because no camera's frames were given; give some with --calibration-data "
     "before you trust the figures"
 )
+CALIBRATED_DRAWN = "calibrated on drawn roads, not on a camera's frames"
 FIXED_CAMERA = "calibrated on frames that look like those it is judged by: a camera that never moves (--fixed-camera)"
 UNLABELLED = "judged by agreement with FP32 on unlabelled frames: this is not accuracy; give labels with --int8-data"
 
@@ -113,18 +114,23 @@ def find_sources(
     calibration = open_calibration(
         asked.calibration_data, count=asked.count, seed=asked.seed, format=wanted, progress=progress
     )
+    drawn = all(source.format == SYNTHETIC for source in calibration.sources)
+    if drawn and asked.evaluation_data is None and asked.split is None:
+        return _drawn(asked, label_map, size_hw, calibration)
     judged = _judged(asked, calibration, label_map)
     against = [*measured_on(calibration.sources[0]), *([] if judged is None else [judged])]
     report = audit(calibration, against=list(dict.fromkeys(against)), fixed_camera=asked.fixed_camera)
     report.raise_if_failed()
-    alike = [FIXED_CAMERA] if any(found.kind == "fixed camera" for found in report.findings) else []
+    notes = [FIXED_CAMERA] if any(found.kind == "fixed camera" for found in report.findings) else []
+    if drawn:
+        notes.append(CALIBRATED_DRAWN)
     if judged is None:
-        return Int8Sources(calibration, None, report, "; ".join([UNLABELLED, *alike]))
+        return Int8Sources(calibration, None, report, "; ".join([UNLABELLED, *notes]))
     assert judged.format is not None
     assert judged.split is not None
     dataset = open_dataset(judged.format, judged.place, judged.split, judged.mapping)
     require_same_classes(label_map, dataset)
-    return Int8Sources(calibration, dataset, report, "; ".join(alike) or None)
+    return Int8Sources(calibration, dataset, report, "; ".join(notes) or None)
 
 
 def _judged(asked: Asked, calibration: CalibrationSet, label_map: LabelMap) -> FrameSource | None:
@@ -147,7 +153,10 @@ def _judged(asked: Asked, calibration: CalibrationSet, label_map: LabelMap) -> F
     return judged if asked.mapping is not None or (found is not None and found.names == label_map.names) else None
 
 
-def _drawn(asked: Asked, label_map: LabelMap, size_hw: tuple[int, int]) -> Int8Sources:
+def _drawn(
+    asked: Asked, label_map: LabelMap, size_hw: tuple[int, int], calibration: CalibrationSet | None = None
+) -> Int8Sources:
+    """Judged by the synthetic drive in all weathers, and calibrated on other towns of it where no set is given."""
     if asked.evaluation_data is not None:
         raise ConfigError("--int8-data is what INT8 is judged by; name what it is calibrated on: --calibration-data.")
     height, width = size_hw
@@ -161,7 +170,8 @@ def _drawn(asked: Asked, label_map: LabelMap, size_hw: tuple[int, int]) -> Int8S
             "without frames INT8 is calibrated on drawn roads in CamVid's classes, and this model has others. "
             "Give frames of its own with --calibration-data."
         )
-    calibration = choose_frames(synthetic_sources(size_hw, asked.count, asked.seed), asked.count, asked.seed)
+    if calibration is None:
+        calibration = choose_frames(synthetic_sources(size_hw, asked.count, asked.seed), asked.count, asked.seed)
     report = audit(calibration)
     report.raise_if_failed()
     return Int8Sources(calibration, drive, report, DRAWN)

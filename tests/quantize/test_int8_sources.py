@@ -118,7 +118,9 @@ def test_a_dataset_of_other_classes_still_has_frames(dataset: Path) -> None:
     assert found.note == UNLABELLED
 
 
-def test_without_data_the_drive_is_calibrated_on_and_other_towns_of_it_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_data_the_drive_is_calibrated_on_and_other_towns_of_it_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(int8_sources, "DRAWN_FRAMES", 1)
     for module in (int8_sources, calibration_set):
         monkeypatch.setattr(module, "SCENES", ("day", "night"))
@@ -133,6 +135,15 @@ def test_without_data_the_drive_is_calibrated_on_and_other_towns_of_it_judge(mon
     for index in (-1, 2):
         with pytest.raises(IndexError):
             found.evaluation[index]
+    # A set that `edgeseg calibrate` drew before is judged as one that is drawn now.
+    found.calibration.save(tmp_path / "calibration.json")
+    again = find_sources(Asked(tmp_path), CAMVID, HW)
+    assert again.evaluation is not None
+    assert (again.calibration.digest, again.evaluation.name, again.note) == (
+        found.calibration.digest,
+        found.evaluation.name,
+        DRAWN,
+    )
     with pytest.raises(ConfigError, match="name what it is calibrated on"):
         find_sources(Asked(evaluation_data="data"), CAMVID, HW)
     with pytest.raises(ConfigError, match="this model has others"):
