@@ -173,7 +173,7 @@ def _reason(
 ) -> str | None:
     """Why a node stays in float; `reasons` are those of the nodes before it."""
     if node.name in keep:
-        return "kept to meet the accuracy budget"
+        return "kept for accuracy"
     if node.name in graph.head:
         return "makes the class scores: a step of 1/255 of their range would decide at class borders"
     if node.op_type == "ConvTranspose":

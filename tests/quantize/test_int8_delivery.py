@@ -282,7 +282,7 @@ def test_the_layers_that_stay_in_float_are_named_with_what_they_lose(
     assert gains[0] is not None
     assert gains[0] > 0, "leaving the worst in float brings the logits nearer"
     reasons = found.build("trt", "mse", chosen.kept).report["kept_float"]
-    assert all("accuracy budget" in reasons[layer] for layer in chosen.kept)
+    assert all("kept for accuracy" in reasons[layer] for layer in chosen.kept)
 
 
 def test_without_labels_frames_are_held_back_and_agreement_is_what_counts(
