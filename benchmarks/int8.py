@@ -52,7 +52,7 @@ TARGETS = {DEFAULT: 1.5, "fcn_resnet18": 2.7}
 """Times FP32 that INT8 must reach."""
 
 OURS, THEIRS = "int8-cpu", "quantize_static"
-_ROUNDS = 60
+_ROUNDS = 200
 
 
 def main() -> int:
