@@ -136,6 +136,11 @@ class TestFixedCamera:
             report.raise_if_failed()
         assert "--fixed-camera" not in str(told.value)
 
+    def test_a_car_is_no_fixed_camera(self, tmp_path: Path) -> None:
+        root = camvid_of(tmp_path, {"train": drive(6), "test": {"planted": Drawn(3, 140.0)}})
+        with pytest.raises(GateError, match=r"town_0003 looks like planted.*so --fixed-camera does not hold\."):
+            audited(root, fixed_camera=True).raise_if_failed()
+
 
 class TestWhatIsNoPicture:
     @pytest.fixture
