@@ -51,6 +51,8 @@ def save_front(path: Path, search: Search, fp32: Score, budget: Budget, title: s
     axes.axhline(limit, color="grey", linewidth=0.8, linestyle="--")
     axes.annotate("budget", (0.995, limit), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="top")
     axes.set_xlabel("median latency, ms" if timed else "layers left in float")
+    if not timed:
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel("mIoU, %" if labelled else "pixels of FP32's class, %")
     axes.set_title(f"{title}: green is within the budget; lines end at the bound", fontsize=10)
     axes.margins(0.15)
