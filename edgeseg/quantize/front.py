@@ -18,6 +18,7 @@ def save_front(path: Path, search: Search, fp32: Score, budget: Budget, title: s
     measured and, down the line below the mark, as bad as it may be on other frames."""
     require("matplotlib.figure", extra="train")
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     timed = all(mix.latency_ms is not None for mix in search.mixes)
     labelled = all(mix.cost.disagreement is None for mix in search.mixes)
@@ -52,7 +53,7 @@ def save_front(path: Path, search: Search, fp32: Score, budget: Budget, title: s
     axes.annotate("budget", (0.995, limit), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="top")
     axes.set_xlabel("median latency, ms" if timed else "layers left in float")
     if not timed:
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("mIoU, %" if labelled else "pixels of FP32's class, %")
     axes.set_title(f"{title}: green is within the budget; lines end at the bound", fontsize=10)
     axes.margins(0.15)
