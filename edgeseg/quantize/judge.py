@@ -49,7 +49,7 @@ the first ones add is little there, and goes through all the others."""
 
 IN_TURN = 6
 """Most sensitive layers that are found one after the other, each without those before. A tensor stays INT8 as long as
-one layer beside it is: on drawn roads two layers of the default model cost 33 % and 7 % of the noise alone, 53 % together."""
+one layer beside it is: on drawn roads two layers of the default model make 33 % and 7 % of the noise, 53 % together."""
 
 MAX_LOUD = 6
 """Layers that may be left out for that; where more are loud, the budget decides."""

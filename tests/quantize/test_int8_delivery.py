@@ -278,7 +278,6 @@ def test_the_layers_that_stay_in_float_are_named_with_what_they_lose(
     losses = {loss.layer: loss for loss in found.losses["trt"]}
     assert set(chosen.kept) <= set(losses)
     gains = [losses[layer].gain for layer in chosen.kept]
-    assert gains == sorted(gains, key=lambda gain: -(gain or 0))
     assert gains[0] is not None
     assert gains[0] > 0, "leaving the worst in float brings the logits nearer"
     reasons = found.build("trt", "mse", chosen.kept).report["kept_float"]
