@@ -35,7 +35,7 @@ class LayerLoss:
     added_noise: float
     """Noise power over signal power of its output, less that of its input; 0 where that is not known."""
     gain: float | None = None
-    """Share of the logits' noise power that goes away when this layer is in float, besides those that stay so before it;
+    """Share of the logits' noise power that goes away with this layer in float, besides those that stay so before it;
     None: not tried."""
 
     def to_dict(self) -> dict[str, Any]:
