@@ -84,7 +84,7 @@ def _trained(name: str, size_hw: tuple[int, int]) -> TrainedModel:
 
 def _graphs(trained: TrainedModel, config: ExportConfig) -> dict[str, ModelProto]:
     """PyTorch's own export, ours without a pass, and with one pass more each time."""
-    graphs = {STOCK: _stock(trained, config)}
+    graphs = {STOCK: stock_graph(trained, config)}
     names = list(PASSES)
     for count in range(len(names) + 1):
         label = f"+ {names[count - 1]}" if count else "as translated"
@@ -93,7 +93,8 @@ def _graphs(trained: TrainedModel, config: ExportConfig) -> dict[str, ModelProto
     return graphs
 
 
-def _stock(trained: TrainedModel, config: ExportConfig) -> ModelProto:
+def stock_graph(trained: TrainedModel, config: ExportConfig) -> ModelProto:
+    """The sealed network as PyTorch exports it, without a rewrite of ours."""
     sealed = sealed_network(trained, config)
     height, width = sealed.preprocess.size_hw
     with warnings.catch_warnings():

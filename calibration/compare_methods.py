@@ -2,9 +2,11 @@
 
     python calibration/compare_methods.py --data DIR [--frames 64] [--every 1] [NAME=CHECKPOINT.safetensors ...]
 
-DIR holds camvid/. Ranges are observed on frames chosen from its train split; what is measured is its val split, by the
-very INT8 graphs that a bundle would get, in ONNX Runtime. Without names: the model that ships with the package. Figures
-are kept in results/methods.json beside this file, so that models can be measured one by one; README.md is made of it.
+DIR holds camvid/. Models are checkpoints, as `edgeseg train RECIPE` leaves them; how each was trained is read from it.
+Ranges are observed on frames chosen from CamVid's train split; what is measured is its val split, by the very INT8
+graphs that a bundle would get, in ONNX Runtime. Without names: the model that ships with the package. Figures are kept
+in results/methods.json beside this file, so that models can be measured one by one. README.md is made of it: first all
+models by all methods, then each of them class by class.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from edgeseg.models.checkpoint import load_checkpoint  # noqa: E402
 from edgeseg.quantize.calibration_set import choose_frames  # noqa: E402
 from edgeseg.quantize.dialects import DIALECTS, quantize  # noqa: E402
 from edgeseg.quantize.frame_source import FrameSource  # noqa: E402
+from edgeseg.quantize.placement import CPU  # noqa: E402
 from edgeseg.quantize.ranges import METHODS, observe_ranges  # noqa: E402
 from edgeseg.quantize.scoring import score  # noqa: E402
 from edgeseg.quantize.trained_ranges import TRAINED, with_trained_ranges  # noqa: E402
@@ -69,7 +72,8 @@ def main() -> int:
         kept[name] = measure(Path(path) if path else None, args.data / "camvid", args.frames, args.every)
         RESULTS.parent.mkdir(exist_ok=True)
         write_json(RESULTS, kept)
-        write_between_marks(PAGE, "\n\n".join(section(each, found) for each, found in kept.items()))
+        sections = [overview(kept), *(section(each, found) for each, found in kept.items())]
+        write_between_marks(PAGE, "\n\n".join(sections))
     return 0
 
 
@@ -91,6 +95,7 @@ def measure(checkpoint: Path | None, camvid: Path, frames: int, every: int) -> d
     return {
         "network": trained.spec.name,
         "checkpoint": trained.sha256,
+        "trained": training(trained.lineage),
         "calibration": {"frames": len(chosen), "digest": chosen.digest},
         "measured": len(dataset),
         "float": figures(exported.model.SerializeToString(), "fp32"),
@@ -107,11 +112,49 @@ def measure(checkpoint: Path | None, camvid: Path, frames: int, every: int) -> d
     }
 
 
+def training(lineage: Mapping[str, Any]) -> str:
+    """How a checkpoint was trained, in a line, from what it says of itself."""
+    recipe = lineage.get("recipe")
+    if not isinstance(recipe, dict):
+        return "not by edgeseg"
+    sets = ", ".join(f"{data['format']} {data['split']}" for data in recipe["data"])
+    height, width = recipe["augment"]["crop_hw"]
+    start = lineage.get("start_weights", {}).get("file")
+    began = f", from {Path(start).name}" if start else ""
+    return f"{recipe['schedule']['epochs']} epochs of {sets} in crops of {height}×{width}{began}"
+
+
+def overview(kept: Mapping[str, Any]) -> str:
+    """All models by all methods: what mIoU loses and what the worst class loses, in points."""
+    methods = list(dict.fromkeys(method for found in kept.values() for method in found["int8"][CPU]))
+    parts = ["Points of mIoU that INT8 costs, and after the stroke what the worst class loses:"]
+    for dialect in DIALECTS:
+        rows = []
+        for name, found in kept.items():
+            by_method = found["int8"][dialect]
+            cells = [_worst(by_method[each], found["float"]) if each in by_method else "-" for each in methods]
+            rows.append([name, f"{100 * found['float']['miou']:.2f}", *cells])
+        parts.append(table([f"`{DIALECTS[dialect]}`", "float mIoU %", *methods], rows))
+    return "\n\n".join(parts)
+
+
+def _worst(figures: dict[str, Any], whole: dict[str, Any]) -> str:
+    """Drop of mIoU / drop of the class that loses most."""
+    drops = [whole["iou"][each] - figures["iou"].get(each, 0.0) for each in whole["iou"]]
+    return f"{_points(whole['miou'] - figures['miou'])} / {_points(max(drops))}"
+
+
+def _points(share: float) -> str:
+    """A fraction in points, without a sign before zero."""
+    return f"{round(100 * share, 2) + 0.0:.2f}"
+
+
 def section(name: str, found: dict[str, Any]) -> str:
     """One model: a table for each dialect, drops in points."""
     whole = found["float"]
     lines = [
         f"### {name}: {found['network']}",
+        f"Trained: {found['trained']}.",
         f"Float: {100 * whole['miou']:.2f} % mIoU on {found['measured']} frames of CamVid val; "
         f"{found['calibration']['frames']} calibration frames of CamVid train.",
     ]
@@ -125,8 +168,8 @@ def section(name: str, found: dict[str, Any]) -> str:
 def row(method: str, figures: dict[str, Any], whole: dict[str, Any]) -> Sequence[str]:
     """Method, mIoU, its drop, the drop of each class."""
     drops = [whole["iou"][each] - figures["iou"].get(each, 0.0) for each in whole["iou"]]
-    lost = (100 * drop for drop in (whole["miou"] - figures["miou"], *drops))
-    return [method, f"{100 * figures['miou']:.2f}", *(f"{drop:.2f}" for drop in lost)]
+    lost = (whole["miou"] - figures["miou"], *drops)
+    return [method, f"{100 * figures['miou']:.2f}", *map(_points, lost)]
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.dataset_options import add_dataset_options
-from edgeseg.cli.output import add_json_option, format_table, write_report
+from edgeseg.cli.dataset_options import add_dataset_options, add_fixed_camera_option
+from edgeseg.cli.output import add_json_option, counter, format_table, write_report
+from edgeseg.cli.size_options import add_size_options, asked_sizes
 from edgeseg.errors import ConfigError
 from edgeseg.lazy import require
 
@@ -41,6 +42,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against-data", metavar="DIR", help="dataset that --against means; default: the one of --data"
     )
+    add_fixed_camera_option(parser)
+    sizes = parser.add_argument_group("the graph that is observed: give what edgeseg export will be given")
+    add_size_options(sizes)
+    parser.add_argument(
+        "--tensorrt-cache",
+        metavar="VERSION",
+        help="also write a calibration cache for TensorRT 7 to 10, such as 10.3.0: for DLA and old pipelines",
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="new folder; default: NAME.calibration, here")
     add_json_option(parser)
 
@@ -53,9 +62,12 @@ def run(args: argparse.Namespace) -> int:
     from edgeseg.graph.recipe import ExportConfig
     from edgeseg.models.checkpoint import load_checkpoint
     from edgeseg.quantize.audit import audit
-    from edgeseg.quantize.calibrate import RANGES_NAME, SHEET_NAME, write_calibration
+    from edgeseg.quantize.calibrate import CACHE_NAME, RANGES_NAME, SHEET_NAME, write_calibration
+    from edgeseg.quantize.tensorrt_cache import parse_version
     from edgeseg.runtime.default import DEFAULT_NAME
 
+    tensorrt = None if args.tensorrt_cache is None else parse_version(args.tensorrt_cache)
+    config = ExportConfig(**asked_sizes(args))
     name = DEFAULT_NAME if args.checkpoint is None else args.checkpoint.stem
     output = args.output or Path(f"{name}.calibration")
     if output.exists():
@@ -63,23 +75,49 @@ def run(args: argparse.Namespace) -> int:
     trained = load_checkpoint(args.checkpoint)
     calibration = _chosen(args, trained)
     against = _against(args, calibration)
-    report = audit(calibration, against=against, classes=_classes(trained, calibration), progress=_progress("audited"))
+    report = audit(
+        calibration,
+        against=against,
+        classes=_classes(trained, calibration),
+        fixed_camera=bool(args.fixed_camera),
+        progress=counter("audited"),
+    )
     print(format_audit(report))
     write_report(args, report.to_dict())
     report.raise_if_failed()
-    # Frames may be of any size, so the graph takes any; the network inside it runs at its own.
-    model = export_graph(trained, ExportConfig(dynamic=True)).model
-    table = write_calibration(model, calibration, report, output, progress=_progress("observed"))
+    model = export_graph(trained, config).model
+    table = write_calibration(model, calibration, report, output, tensorrt=tensorrt, progress=counter("observed"))
     tensors = len(next(iter(table.ranges.values())))
-    print(f"\n{output}: {len(calibration)} frames, {tensors} tensors in {RANGES_NAME}; look at {SHEET_NAME}")
+    print(f"\n{output}: {_count(len(calibration), 'frame')}, {tensors} tensors in {RANGES_NAME}; look at {SHEET_NAME}")
+    if tensorrt is not None:
+        print(f"{output / CACHE_NAME}: for the FP32 graph of the bundle, in TensorRT {args.tensorrt_cache}")
+    print(f"next: {_next_command(args, output)}")
     return 0
+
+
+def _next_command(args: argparse.Namespace, output: Path) -> str:
+    """The export that these frames and ranges are for."""
+    given = {
+        "checkpoint": args.checkpoint,
+        "size": args.size,
+        "camera-size": args.camera_size,
+        "dynamic": args.dynamic,
+        "calibration-data": output,
+        "fixed-camera": args.fixed_camera,
+    }
+    words = [
+        f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}"
+        for name, value in given.items()
+        if value
+    ]
+    return " ".join(("edgeseg export --int8", *words))
 
 
 def _chosen(args: argparse.Namespace, trained: TrainedModel) -> CalibrationSet:
     from edgeseg.quantize.calibration_set import choose_frames, open_calibration, synthetic_sources
 
     place = args.data or args.video
-    progress = _progress("looked at")
+    progress = counter("looked at")
     if place is not None:
         return open_calibration(
             place,
@@ -117,14 +155,15 @@ def format_audit(report: AuditReport) -> str:
     """Scenes, brightness, classes and findings, as lines and a table."""
     least, median, largest = report.brightness
     parts = [
-        f"calibration set {report.digest[:12]}: {report.frames} frames, {len(report.scenes)} scenes; "
+        f"calibration set {report.digest[:12]}: {_count(report.frames, 'frame')}, "
+        f"{_count(len(report.scenes), 'scene')}; "
         f"brightness {least:.0f} to {largest:.0f}, median {median:.0f}; {report.dark} dark"
     ]
     if report.classes is not None:
         rows = [[name, str(count)] for name, count in report.classes.items()]
         parts.append(format_table(("class", "frames"), rows))
     for title, frames in report.compared.items():
-        parts.append(f"held against {title}: {frames} frames")
+        parts.append(f"held against {title}: {_count(frames, 'frame')}")
     if not report.compared:
         parts.append("held against no other frames: leakage was not looked for (--against, --against-data)")
     lines = [
@@ -135,8 +174,5 @@ def format_audit(report: AuditReport) -> str:
     return "\n\n".join(parts)
 
 
-def _progress(what: str) -> Callable[[int], None] | None:
-    """Counts on the terminal, where there is one."""
-    if not sys.stderr.isatty():
-        return None
-    return lambda done: print(f"\r{what} {done} frames ", end="", file=sys.stderr, flush=True)
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -24,6 +24,16 @@ def add_dataset_options(
     )
 
 
+def add_fixed_camera_option(parser: argparse._ActionsContainer) -> None:
+    """Add `--fixed-camera`; None where it is not given."""
+    parser.add_argument(
+        "--fixed-camera",
+        action="store_true",
+        default=None,
+        help="the camera never moves: calibration frames may look like those that are measured on, not be the same",
+    )
+
+
 def format_of(args: argparse.Namespace) -> str:
     """The format that is named, else the one that the folder `args.data` is laid out in; raises `DataError`."""
     from edgeseg.data import detect_format

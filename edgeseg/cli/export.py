@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.cli.dataset_options import add_dataset_options
-from edgeseg.cli.output import add_json_option, format_table, write_report
+from edgeseg.cli.dataset_options import add_dataset_options, add_fixed_camera_option
+from edgeseg.cli.output import add_json_option, counter, format_table, write_report
+from edgeseg.cli.size_options import add_size_options, asked_sizes
 from edgeseg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from edgeseg.models.checkpoint import TrainedModel
 
 _DROPS = ("max_miou_drop", "max_class_drop", "max_disagreement")
-_INT8_ONLY = ("calibration_data", "int8_data", "format", "split", "mapping", *_DROPS, "ranges")
+_INT8_ONLY = ("calibration_data", "int8_data", "format", "split", "mapping", "fixed_camera", *_DROPS, "ranges")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fp16", action="store_true", default=None, help="add an FP16 graph beside the FP32 one")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="settings as TOML; see the folder export/")
-    parser.add_argument("--size", metavar="HxW", help="size at which the network runs; default: that of its training")
-    parser.add_argument("--camera-size", metavar="HxW", help="size of the frames; default: the network's")
-    parser.add_argument("--dynamic", action="store_true", default=None, help="take frames of any size")
+    add_size_options(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="bundle to write; default: NAME.edgeseg, here")
     parser.add_argument("--name", help="name of the model; default: that of the output or of the checkpoint")
     parser.add_argument(
@@ -54,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--int8-data", metavar="DIR", help="labelled dataset to judge by; default: the split of --calibration-data"
     )
     add_dataset_options(int8, split=None, otherwise="val")
+    add_fixed_camera_option(int8)
     int8.add_argument(
         "--max-miou-drop", type=float, metavar="P", help="points of mIoU that INT8 may cost (default: 0.3)"
     )
@@ -75,14 +75,12 @@ def run(args: argparse.Namespace) -> int:
     if args.bundle is not None:
         return _serve(args)
     from edgeseg.cli.parity import format_parity
-    from edgeseg.graph.recipe import merge, parse_size, read_recipe
+    from edgeseg.graph.recipe import merge, read_recipe
     from edgeseg.lazy import require
     from edgeseg.runtime.default import DEFAULT_NAME
 
     given: dict[str, Any] = {
-        "size_hw": None if args.size is None else parse_size(args.size),
-        "camera_hw": None if args.camera_size is None else parse_size(args.camera_size),
-        "dynamic": args.dynamic,
+        **asked_sizes(args),
         "fp16": args.fp16,
         "int8": args.int8,
     }
@@ -90,20 +88,21 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--weights belongs to a network: name it with --model.")
     if args.model is not None and args.checkpoint is not None:
         raise ConfigError("--checkpoint and --model exclude each other; name one.")
-    flags = {name: value for name, value in given.items() if value is not None}
-    config = merge({} if args.recipe is None else read_recipe(args.recipe), flags)
+    given = {name: value for name, value in given.items() if value is not None}
+    config = merge({} if args.recipe is None else read_recipe(args.recipe), given)
     if not config.int8 and (useless := next((name for name in _INT8_ONLY if getattr(args, name) is not None), None)):
         raise ConfigError(f"--{useless.replace('_', '-')} is a setting of INT8. Ask for it with --int8.")
     for module in ("torch", "onnxscript", "onnxruntime"):
         require(module, extra="train")
 
     from edgeseg.engine.triton import require_free
-    from edgeseg.graph.deliver import SUFFIX, deliver
+    from edgeseg.graph.deliver import SUFFIX, deliver, require_bundle_name
     from edgeseg.models.checkpoint import load_checkpoint
     from edgeseg.models.pretrained import load_named
 
     own = args.model or (DEFAULT_NAME if args.checkpoint is None else args.checkpoint.stem)
     output = args.output or Path(f"{args.name or own}{SUFFIX}")
+    require_bundle_name(output)
     if args.triton is not None:
         require_free(args.triton, args.name or output.stem)
     trained = load_checkpoint(args.checkpoint) if args.model is None else load_named(args.model, args.weights)
@@ -154,8 +153,10 @@ def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple
     from functools import partial
 
     from edgeseg.quantize.budget import Budget
-    from edgeseg.quantize.deliver import METHOD_ORDER, Int8Config, int8_within_budget
+    from edgeseg.quantize.calibrate import saved_ranges
+    from edgeseg.quantize.deliver import METHOD_ORDER, Int8Config, int8_within_budget, require_methods
     from edgeseg.quantize.int8_sources import Asked, find_sources
+    from edgeseg.quantize.seen import training_data
 
     if args.calibration_data is None and (args.checkpoint is not None or args.model is not None):
         raise ConfigError(
@@ -163,19 +164,32 @@ def _quantise(args: argparse.Namespace, trained: TrainedModel, network_hw: tuple
             "Random ones would give a graph that fails on the road."
         )
     budget = Budget(**{name: value for name in _DROPS if (value := getattr(args, name)) is not None})
-    asked = Asked(args.calibration_data, args.int8_data, args.format, args.split, args.mapping)
-    sources = find_sources(asked, trained.label_map, network_hw)
+    methods = METHOD_ORDER if args.ranges is None else (args.ranges,)
+    require_methods(methods)
+    asked = Asked(
+        args.calibration_data,
+        args.int8_data,
+        args.format,
+        args.split,
+        args.mapping,
+        fixed_camera=bool(args.fixed_camera),
+    )
+    sources = find_sources(asked, trained.label_map, network_hw, counter("looked at"))
     for finding in sources.audit.findings:
         print(f"edgeseg: calibration set, {finding.kind}: {finding.text}", file=sys.stderr)
+    if args.calibration_data is not None and not sources.audit.compared:
+        print("edgeseg: calibration set: no labelled frames to hold it against for leakage", file=sys.stderr)
     if sources.note is not None:
         print(f"edgeseg: INT8 is {sources.note}", file=sys.stderr)
     config = Int8Config(
         sources.calibration,
         sources.evaluation,
         budget,
-        methods=METHOD_ORDER if args.ranges is None else (args.ranges,),
+        methods=methods,
         note=sources.note,
+        ranges=None if args.calibration_data is None else saved_ranges(args.calibration_data),
         lineage=trained.lineage if args.ranges is None else {},
+        training_data=training_data(trained.lineage),
     )
     return partial(
         int8_within_budget,
@@ -203,7 +217,7 @@ def format_int8(record: Mapping[str, Any]) -> str:
     judged = record["evaluation"]
     title = f"INT8 on {judged['dataset']}, {judged['frames']} frames"
     kept = [
-        f"{precision}: {len(entry['kept'])} layers stayed in float to meet the budget: {', '.join(entry['kept'])}"
+        f"{precision}, in float for accuracy: {', '.join(layer['module'] for layer in entry['kept'].values())}"
         for precision, entry in record["graphs"].items()
         if entry["kept"]
     ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ def write_report(args: argparse.Namespace, report: dict[str, Any]) -> None:
     """Write `report` where `--json` says, if it says."""
     if args.json is not None:
         write_json(args.json, report)
+
+
+def counter(what: str) -> Callable[[int], None] | None:
+    """Counts frames on the terminal, where there is one; what is printed next takes the line."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda done: print(f"{what} {done} frames", end="\r", file=sys.stderr, flush=True)
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

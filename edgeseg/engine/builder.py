@@ -122,6 +122,6 @@ def _read_calibration(path: Path) -> bytes:
     if not content.startswith(b"TRT-"):
         raise ConfigError(
             f"calibration_cache {path} is none: expected a first line such as TRT-100300-EntropyCalibration2. "
-            "edgeseg.quantize.tensorrt_cache writes one."
+            "edgeseg calibrate --tensorrt-cache writes one."
         )
     return content

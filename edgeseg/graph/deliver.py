@@ -102,8 +102,7 @@ def deliver(
     `quantise` raises.
     """
     path = Path(path)
-    if path.suffix != SUFFIX:
-        raise ConfigError(f"{path} is not a bundle's name; it ends in {SUFFIX}: try {path.name}{SUFFIX}.")
+    require_bundle_name(path)
     if config.int8 and quantise is None:
         raise ConfigError("int8 asks for graphs that are calibrated and judged first: deliver needs `quantise`.")
     network_hw = config.size_hw or trained.size_hw
@@ -162,6 +161,12 @@ def deliver(
             int8=int8.record if int8 else None,
         )
     return Delivery(parity, bundle, {}, bundle.manifest.int8)
+
+
+def require_bundle_name(path: Path) -> None:
+    """Raise `ConfigError` for a path that does not end as a bundle's does."""
+    if path.suffix != SUFFIX:
+        raise ConfigError(f"{path} is not a bundle's name; it ends in {SUFFIX}: try {path.name}{SUFFIX}.")
 
 
 def _half_graph(exported: ExportedGraph, scenes: list[NamedFrame], config: ExportConfig) -> Fp16Graph:

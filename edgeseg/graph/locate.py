@@ -30,6 +30,10 @@ _NOISE = {"fp32": 2.0**-24, "fp16": 2.0**-11, "int8-cpu": 1 / 255, "int8-trt": 1
 
 _STEEPEST = 5
 
+_MOVES = frozenset({"Reshape", "DepthToSpace", "Slice", "Transpose", "Squeeze", "Unsqueeze", "Identity"})
+"""Operators that put values elsewhere and compute none. A rewritten layer ends in some: a transposed convolution is a
+Conv, laid out anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
@@ -37,6 +41,7 @@ class LayerError:
 
     tensor: str
     operator: str
+    """What computed its values, in that layer; what only moves them is looked through."""
     layer: str
     """The module of the network, as PyTorch names it."""
     shape: tuple[int, ...]
@@ -138,6 +143,7 @@ def _layers(model: ModelProto, errors: Mapping[str, float], noise: float) -> Ite
     }
     # A tensor without a partner (a cast, or a layer that was folded away) passes on what its own inputs brought.
     carried: dict[str, float] = {}
+    makers = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
         if node.op_type == "ArgMax":
             return  # what follows are class ids, which jump
@@ -147,10 +153,17 @@ def _layers(model: ModelProto, errors: Mapping[str, float], noise: float) -> Ite
             if name in errors:
                 growth = errors[name] / max(incoming, noise)
                 shape = shapes.get(name, ())
-                yield LayerError(name, node.op_type, _layer(node), shape, errors[name], incoming, growth)
+                operator = _computing(node, makers).op_type
+                yield LayerError(name, operator, module_of(node), shape, errors[name], incoming, growth)
 
 
-def _layer(node: NodeProto) -> str:
+def _computing(node: NodeProto, makers: Mapping[str, NodeProto]) -> NodeProto:
+    """The node of the same layer whose values this one moves; itself where it computes some."""
+    before = makers.get(node.input[0]) if node.op_type in _MOVES else None
+    return _computing(before, makers) if before is not None and module_of(before) == module_of(node) else node
+
+
+def module_of(node: NodeProto) -> str:
     """The module that a node comes from: that of its weights, else what the exporter noted."""
     weights = [name for name in node.input[1:] if name.startswith("network.")]
     if weights:

@@ -11,13 +11,16 @@ from onnx import ModelProto
 from edgeseg.data import dataset_format
 from edgeseg.data.sheet import draw_grid, save_picture
 from edgeseg.errors import ConfigError
-from edgeseg.files import atomic_folder, write_json
+from edgeseg.files import atomic_folder, write_bytes, write_json
 from edgeseg.quantize.audit import AuditReport
 from edgeseg.quantize.calibration_set import FILE_NAME, CalibrationSet, Progress
 from edgeseg.quantize.frame_source import FrameSource
 from edgeseg.quantize.ranges import RangeTable, observe_ranges
+from edgeseg.quantize.tensorrt_cache import calibration_cache
 
 RANGES_NAME, AUDIT_NAME, SHEET_NAME = "ranges.json", "audit.json", "contact_sheet.png"
+CACHE_NAME = "calibration.cache"
+"""As NVIDIA's samples call it, and `trtexec --calib` takes it."""
 
 _SHEET_FRAMES = 32
 """More than these are drawn by a choice evenly spread over the set."""
@@ -29,11 +32,13 @@ def write_calibration(
     report: AuditReport,
     folder: Path,
     *,
+    tensorrt: tuple[int, int, int] | None = None,
     progress: Progress | None = None,
 ) -> RangeTable:
     """Observe an FP32 sealed graph on the set; write calibration.json, audit.json, ranges.json and a contact sheet.
 
-    All of them or none: raises `GateError` where the audit failed, `OutputError` where `folder` holds something.
+    For a version of `tensorrt` there is a calibration cache too. All of them or none: raises `GateError` where the
+    audit failed, `OutputError` where `folder` holds something.
     """
     report.raise_if_failed()
     with atomic_folder(folder) as temporary:
@@ -41,8 +46,22 @@ def write_calibration(
         calibration.save(temporary / FILE_NAME)
         table.save(temporary / RANGES_NAME)
         write_json(temporary / AUDIT_NAME, report.to_dict())
+        if tensorrt is not None:
+            write_bytes(temporary / CACHE_NAME, calibration_cache(model, table, version=tensorrt).encode())
         save_contact_sheet(temporary / SHEET_NAME, calibration)
     return table
+
+
+def saved_ranges(place: Path | str) -> RangeTable | None:
+    """The ranges that `edgeseg calibrate` wrote beside the calibration set at `place`; None where there are none.
+
+    Raises `DataError` for a file that is no range table.
+    """
+    path = Path(place)
+    folder = path if path.is_dir() else path.parent
+    if not ((path.is_dir() or path.name == FILE_NAME) and (folder / RANGES_NAME).is_file()):
+        return None
+    return RangeTable.load(folder / RANGES_NAME)
 
 
 def save_contact_sheet(path: Path, calibration: CalibrationSet) -> None:

@@ -15,13 +15,15 @@ from edgeseg.errors import ConfigError, GateError
 from edgeseg.files import write_json
 from edgeseg.graph.deliver import Int8Graphs
 from edgeseg.graph.export import ExportedGraph
+from edgeseg.graph.locate import module_of
 from edgeseg.labels import LabelMap
-from edgeseg.quantize.budget import Budget, Mix
+from edgeseg.quantize.budget import SEEN_MARGIN, Budget, Mix
 from edgeseg.quantize.dialects import DIALECTS, QuantizedGraph
 from edgeseg.quantize.front import save_front
 from edgeseg.quantize.judge import Judge, all_sized, sized
-from edgeseg.quantize.ranges import METHODS, observe_ranges
+from edgeseg.quantize.ranges import METHODS, RangeTable, graph_digest, observe_ranges
 from edgeseg.quantize.scoring import Agreement, segmenter
+from edgeseg.quantize.seen import seen_in
 from edgeseg.quantize.sensitivity import LayerLoss
 from edgeseg.quantize.trained_ranges import TRAINED, with_trained_ranges
 from edgeseg.types import Frame
@@ -32,6 +34,9 @@ validation frames, 0.07, 0.08, 0.08, 0.17 and 0.37 points."""
 
 HELD_BACK = 4
 """Without an evaluation set every so-many-th calibration frame is judged on instead of calibrated on."""
+
+MIN_JUDGED = 2
+"""Frames to judge by, for there to be a bound. It is six times as wide on two as on many (`confidence.student_t`)."""
 
 UNTIMED = "TensorRT runs this graph; ONNX Runtime, where there is none, tells what it computes and not how fast it is"
 
@@ -67,18 +72,32 @@ class Int8Config:
     """CPU threads of the latency figures."""
     note: str | None = None
     """What the manifest must say besides, such as that the frames are drawn."""
+    ranges: RangeTable | None = None
+    """Observed before; used where they are of this very graph and of all frames of `calibration`."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """The checkpoint's. Ranges that it was trained with (`edgeseg train --qat`) are tried before `methods`."""
+    training_data: Sequence[Mapping[str, Any]] = ()
+    """What the checkpoint was trained on (`edgeseg.quantize.seen`): judged by these frames, INT8 looks better."""
 
     def __post_init__(self) -> None:
-        unknown = [method for method in self.methods if method not in METHODS]
-        if unknown or not self.methods:
-            raise ConfigError(f"ranges by {', '.join(unknown) or 'nothing'}: choose from {', '.join(METHODS)}.")
-        if self.evaluation is None and len(self.calibration) < HELD_BACK:
+        require_methods(self.methods)
+        if self.evaluation is None and len(self.calibration) < MIN_JUDGED * HELD_BACK:
             raise ConfigError(
-                f"{len(self.calibration)} calibration frames and no labelled ones: expected at least {HELD_BACK}, "
-                "because some are held back to judge on."
+                f"{len(self.calibration)} calibration frames and no labelled ones: expected at least "
+                f"{MIN_JUDGED * HELD_BACK}, because every {HELD_BACK}th is held back to judge on."
             )
+        if self.evaluation is not None and len(self.evaluation) < MIN_JUDGED:
+            raise ConfigError(
+                f"{self.evaluation.name}: {len(self.evaluation)} labelled frame; expected at least {MIN_JUDGED}, "
+                "because one alone does not tell what INT8 loses on others."
+            )
+
+
+def require_methods(methods: Sequence[str]) -> None:
+    """Raise `ConfigError` unless each is a way of choosing ranges, and there is one."""
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown or not methods:
+        raise ConfigError(f"ranges by {', '.join(unknown) or 'nothing'}: choose from {', '.join(METHODS)}.")
 
 
 def int8_within_budget(
@@ -98,16 +117,25 @@ def int8_within_budget(
     """
     camera_hw = exported.sealed.camera_hw
     calibrated, judged = _divide(config, floats["fp32"], label_map, camera_hw)
-    table = observe_ranges(
-        exported.model, all_sized(calibrated, camera_hw), calibration_digest=config.calibration.digest
-    )
+    table = _ranges(config, exported, all_sized(calibrated, camera_hw), tell)
     table = with_trained_ranges(table, config.lineage)
     methods = (*(method for method in table.ranges if method == TRAINED), *config.methods)
-    tell(f"ranges of all tensors observed on {table.frames} frames")
-    judge = Judge(exported, floats, table, judged, label_map, threads=config.threads, tell=tell)
+    seen = seen_in(judged.name, config.training_data)
+    if seen is not None:
+        tell(
+            f"judged on {judged.name}, which the network was trained on ({seen}): it is surer of these frames than of "
+            f"new ones, so {SEEN_MARGIN:g} points are added to the drop of mIoU; "
+            "name other labelled frames with --int8-data"
+        )
+    judge = Judge(exported, floats, table, judged, label_map, threads=config.threads, tell=tell, seen=seen is not None)
     record: dict[str, Any] = {
         "calibration": {**config.calibration.summary(), "observed_frames": table.frames},
-        "evaluation": {"dataset": judged.name, "frames": len(judged), "labelled": config.evaluation is not None},
+        "evaluation": {
+            "dataset": judged.name,
+            "frames": len(judged),
+            "labelled": config.evaluation is not None,
+            "part_of_training_data": seen,
+        },
         "budget": asdict(config.budget),
         "note": config.note,
         "fp32": judge.fp32.to_dict(),
@@ -126,7 +154,8 @@ def int8_within_budget(
             break
         graph = judge.build(dialect, found.chosen.method, found.chosen.kept)
         graphs[precision] = graph.model
-        entries[precision] = _entry(found.chosen, graph, judge.losses.get(dialect, []), config.threads)
+        modules = {node.name: module_of(node) for node in exported.model.graph.node}
+        entries[precision] = _entry(found.chosen, graph, judge.losses.get(dialect, []), modules, config.threads)
     record["graphs"] = entries
     report = _beside(report_stem, "int8.json")
     write_json(report, {**record, "refused": refusal, "tried": tried})
@@ -136,6 +165,27 @@ def int8_within_budget(
             "Export without --int8, allow more, or calibrate on frames like those of the camera."
         )
     return Int8Graphs(graphs, record)
+
+
+def _ranges(
+    config: Int8Config, exported: ExportedGraph, frames: Iterator[Frame], tell: Callable[[str], None]
+) -> RangeTable:
+    """Those observed before, if nothing speaks against them, or observed now."""
+    digest = config.calibration.digest
+    if (saved := config.ranges) is not None:
+        reasons = {
+            "of another graph": saved.graph_sha256 != graph_digest(exported.model),
+            "of other frames": saved.calibration_digest != digest,
+            "also of frames that are held back to judge by": config.evaluation is None,
+        }
+        if not any(reasons.values()):
+            tell(f"ranges of all tensors, observed on {saved.frames} frames, taken from the calibration folder")
+            return saved
+        why = next(reason for reason, holds in reasons.items() if holds)
+        tell(f"the calibration folder's ranges are {why}: they are observed again")
+    table = observe_ranges(exported.model, frames, calibration_digest=digest)
+    tell(f"ranges of all tensors observed on {table.frames} frames")
+    return table
 
 
 def _divide(
@@ -155,12 +205,14 @@ def _divide(
     return others, Agreement(held, truth, label_map)
 
 
-def _entry(mix: Mix, graph: QuantizedGraph, losses: Sequence[LayerLoss], threads: int) -> dict[str, Any]:
+def _entry(
+    mix: Mix, graph: QuantizedGraph, losses: Sequence[LayerLoss], modules: Mapping[str, str], threads: int
+) -> dict[str, Any]:
     """What the manifest says of a graph."""
     by_layer = {loss.layer: loss.to_dict() for loss in losses}
     return {
         **mix.to_dict(),
-        "kept": {layer: by_layer[layer] for layer in mix.kept},
+        "kept": {layer: {"module": modules[layer], **by_layer[layer]} for layer in mix.kept},
         "threads": threads,
         "untimed_because": UNTIMED if mix.latency_ms is None else None,
         "conversion": dict(graph.report),

@@ -18,7 +18,7 @@ from edgeseg.video.sources.images import ImageFiles
 TRAINING_SPLITS = ("train", "trainval", "training", "all")
 """Splits that frames are taken from when none is named, the first that is there: never one to measure on."""
 
-_DESCRIBED = "synthetic"
+SYNTHETIC = "synthetic"
 """The dataset format whose place is a description, not a path."""
 
 
@@ -68,7 +68,7 @@ class FrameSource:
     @property
     def title(self) -> str:
         """What it is, without where it lies: `camvid train`, `drive.mp4`."""
-        if self.format == _DESCRIBED:
+        if self.format == SYNTHETIC:
             return f"{self.format} {self.split} {self.place}"
         return f"{self.format} {self.split}" if self.format else Path(self.place).name
 
@@ -101,8 +101,10 @@ def find_source(
     Without a split, the one to train on. Raises `DataError` where nothing of it is there.
     """
     path = Path(place)
-    if format == _DESCRIBED:
+    if format == SYNTHETIC:
         return FrameSource(str(place), format, split or TRAINING_SPLITS[0], mapping)
+    if path.is_dir() and not any(path.iterdir()):
+        raise DataError(f"{place}: an empty folder; expected images, or a dataset (see `edgeseg data formats`).")
     annotated = path.is_dir() or path.suffix.lower() == ".json"
     if format is None and (not annotated or _only_images(path)):
         if split is not None or mapping is not None:

@@ -28,7 +28,17 @@ WEIGHT_AXIS = {"Conv": 0}
 ABSORBED = {"Relu", "Clip"}
 """Activations that the Q after them does on its own: what they cut off is what saturates."""
 
-CARRIED = {"MaxPool", "Slice", "DepthToSpace", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"}
+CARRIED = {
+    "MaxPool",
+    "Slice",
+    "DepthToSpace",
+    "SpaceToDepth",
+    "Reshape",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Flatten",
+}
 """Operators that only choose or move values: their output takes the scale of their input, so bytes pass unchanged."""
 
 INTEGER_ON_CPU = {"Conv", "Add", "Concat", "Resize", "GlobalAveragePool", *CARRIED}
@@ -163,7 +173,7 @@ def _reason(
 ) -> str | None:
     """Why a node stays in float; `reasons` are those of the nodes before it."""
     if node.name in keep:
-        return "kept to meet the accuracy budget"
+        return "kept for accuracy"
     if node.name in graph.head:
         return "makes the class scores: a step of 1/255 of their range would decide at class borders"
     if node.op_type == "ConvTranspose":

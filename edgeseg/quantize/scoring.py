@@ -9,11 +9,12 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeseg.data import Sample, SegmentationDataset
 from edgeseg.errors import ConfigError
 from edgeseg.labels import LabelMap
-from edgeseg.metrics.confusion import EvaluationResult
+from edgeseg.metrics.confusion import ConfusionMatrix, EvaluationResult, FrameScore
 from edgeseg.metrics.evaluate import evaluate, require_same_classes
 from edgeseg.metrics.objects import ObjectRecall, ObjectResult
 from edgeseg.runtime.ort import UNOPTIMISED, OrtSession
@@ -36,6 +37,8 @@ class Score:
     result: EvaluationResult
     pedestrians: ObjectResult | None
     """None where no class is called so."""
+    frames: NDArray[np.int64]
+    """Confusion matrix of each frame: (frames, classes, classes); `result` is of their sum."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for the manifest; fractions from 0 to 1."""
@@ -94,6 +97,13 @@ def score(
         objects = ObjectRecall(dataset.label_map)
     except ConfigError:  # no class is people
         objects = None
+    frames: list[NDArray[np.int64]] = []
+
+    def keep_matrix(_: FrameScore, sample: Sample, prediction: Labels) -> None:
+        matrix = ConfusionMatrix(dataset.label_map)
+        matrix.update(sample.labels, prediction)
+        frames.append(matrix.counts)
+
     with segmenter(model, precision, label_map, threads=threads) as segment:
         result = evaluate(
             dataset,
@@ -101,8 +111,9 @@ def score(
             label_map,
             limit=limit,
             metrics=[] if objects is None else [objects],
+            on_sample=keep_matrix,
         )
-    return Score(result, None if objects is None else objects.result())
+    return Score(result, None if objects is None else objects.result(), np.array(frames))
 
 
 def latencies_ms(

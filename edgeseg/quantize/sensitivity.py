@@ -7,10 +7,11 @@ not what that does to the classes. So the layers that add most are then left in 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
 from edgeseg.graph.contract import LOGITS
@@ -19,7 +20,7 @@ from edgeseg.quantize.placement import Placement
 from edgeseg.types import Frame
 
 SHORTLIST = 16
-"""Layers that are left in float one by one; the others follow them in the order of their noise."""
+"""Layers that are left in float one by one where the budget asks for an order; the others follow by their noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class LayerLoss:
     added_noise: float
     """Noise power over signal power of its output, less that of its input; 0 where that is not known."""
     gain: float | None = None
-    """Share of the logits' noise power that goes away when this layer alone is in float; None: not tried."""
+    """Share of the logits' noise power that goes away with this layer in float, besides those that stay so before it;
+    None: not tried."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for the report."""
@@ -70,35 +72,40 @@ def layer_noise(
     return sorted(losses, key=lambda loss: -loss.added_noise)
 
 
+class LogitsNoise:
+    """How far the logits of an INT8 graph are from FP32's on some frames."""
+
+    def __init__(self, fp32: ModelProto, frames: Sequence[Frame]) -> None:
+        observe = Observer(fp32, [LOGITS])
+        self._frames = frames
+        self._exact = [observe(frame_bgr)[LOGITS].astype(np.float64) for frame_bgr in frames]
+
+    def __call__(self, int8: ModelProto) -> NDArray[np.float64]:
+        """Noise power over signal power on each frame: (frames,)."""
+        observe = Observer(int8, [LOGITS], optimised=True)
+        pairs = zip(self._frames, self._exact, strict=True)
+        ratios = [
+            np.square(observe(frame)[LOGITS].astype(np.float64) - exact).sum() / max(np.square(exact).sum(), 1e-30)
+            for frame, exact in pairs
+        ]
+        return np.array(ratios)
+
+
 def leave_one_out(
-    fp32: ModelProto,
-    build: Callable[[tuple[str, ...]], ModelProto],
-    losses: Sequence[LayerLoss],
-    frames: Sequence[Frame],
-    *,
-    optimised: bool,
+    noise: LogitsNoise, build: Callable[[tuple[str, ...]], ModelProto], losses: Sequence[LayerLoss]
 ) -> list[LayerLoss]:
-    """The same layers, the first `SHORTLIST` ordered by what each brings back; `build(kept)` makes the INT8 graph."""
-    exact = [Observer(fp32, [LOGITS])(frame_bgr)[LOGITS].astype(np.float64) for frame_bgr in frames]
+    """The same layers, ordered by what leaving each in float brings back; `build(kept)` makes the INT8 graph.
 
-    def logits_noise(kept: tuple[str, ...]) -> float:
-        observe = Observer(build(kept), [LOGITS], optimised=optimised)
-        return sum(
-            float(np.square(observe(frame_bgr)[LOGITS].astype(np.float64) - truth).sum())
-            for frame_bgr, truth in zip(frames, exact, strict=True)
-        )
+    Each frame's noise counts relative to that of the graph with all of them in INT8, so that none outweighs the others.
+    """
+    everything = noise(build(()))
+    noisy = everything > 0
 
-    everything = logits_noise(())
-    tried = [
-        LayerLoss(
-            loss.layer,
-            loss.sqnr_db,
-            loss.added_noise,
-            gain=1 - logits_noise((loss.layer,)) / everything if everything > 0 else 0.0,
-        )
-        for loss in losses[:SHORTLIST]
-    ]
-    return [*sorted(tried, key=lambda loss: -(loss.gain or 0.0)), *losses[SHORTLIST:]]
+    def gain(layer: str) -> float:
+        return float(np.mean(1 - noise(build((layer,)))[noisy] / everything[noisy])) if noisy.any() else 0.0
+
+    tried = [replace(loss, gain=gain(loss.layer)) for loss in losses]
+    return sorted(tried, key=lambda loss: -(loss.gain or 0.0))
 
 
 def _decibels(noise_over_signal: float) -> float:

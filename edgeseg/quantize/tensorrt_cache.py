@@ -7,6 +7,7 @@ TensorRT 11 has neither calibrators nor the cache; there the Q/DQ graph is the o
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Collection
 
@@ -49,6 +50,16 @@ def calibration_cache(
         found = table.of(tensor, method)
         lines.append(f"{tensor}: {struct.pack('>f', symmetric(found.low, found.high).scale).hex()}")
     return "\n".join(lines) + "\n"
+
+
+def parse_version(text: str) -> tuple[int, int, int]:
+    """`10.3.0`, as `dpkg` or `tensorrt.__version__` tell it, with or without a build number; raises `ConfigError`."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)(\.\d+)*$", text)
+    if found is None:
+        raise ConfigError(f"TensorRT version {text!r}: expected three numbers with dots, such as 10.3.0.")
+    major, minor, patch = (int(number) for number in found.groups()[:3])
+    _header((major, minor, patch))
+    return major, minor, patch
 
 
 def _header(version: tuple[int, int, int]) -> int:

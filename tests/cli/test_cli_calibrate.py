@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -13,10 +15,29 @@ from tiny_datasets import random_frame, save_frame
 from tiny_scenes import Drawn, camvid_of, drive, scene
 
 from edgeseg.cli.main import main
+from edgeseg.graph import export
+from edgeseg.graph.export import ExportedGraph
+from edgeseg.graph.recipe import ExportConfig
 from edgeseg.models import checkpoint as checkpoints
-from edgeseg.models.checkpoint import save_checkpoint
+from edgeseg.models.checkpoint import TrainedModel, save_checkpoint
 from edgeseg.quantize.calibration_set import open_calibration
 from edgeseg.quantize.ranges import METHODS, RangeTable
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exported_once() -> Iterator[None]:
+    """Always the same network: a graph is made once for each size."""
+    made: dict[ExportConfig, ExportedGraph] = {}
+    export_graph = export.export_graph
+
+    def exported(trained: TrainedModel, config: ExportConfig) -> ExportedGraph:
+        if config not in made:
+            made[config] = export_graph(trained, config)
+        return made[config]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "export_graph", exported)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +75,8 @@ def test_set_ranges_audit_and_sheet_are_written(
     assert "held against camvid test: 4 frames" in printed.out
     assert "warning: missing classes: no frame shows building, pole" in printed.out
     assert printed.err == ""
+    exporting = f"edgeseg export --int8 --checkpoint {checkpoint} --calibration-data pets.calibration"
+    assert printed.out.endswith(f"next: {exporting}\n")
     assert json.loads(report.read_text()) == json.loads((folder / "audit.json").read_text())
     assert main(["calibrate", checkpoint, "--data", str(folder), "--output", "again"]) == 0  # the set made before
     for name in ("calibration.json", "ranges.json"):
@@ -97,12 +120,35 @@ def test_images_are_held_against_a_dataset(
     assert "500 is other_0 of camvid test, 501 is other_1" in capsys.readouterr().err
 
 
+def test_a_cache_for_tensorrt_has_the_scales_of_the_table(
+    checkpoint: str, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--size", "32x32", "--camera-size", "48x64"]
+    command = ["calibrate", checkpoint, "--data", str(dataset), "--count", "2", *sizes, "--tensorrt-cache", "10.3.0"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "calibration.cache: for the FP32 graph of the bundle, in TensorRT 10.3.0" in printed
+    assert f"--checkpoint {checkpoint} {' '.join(sizes)} --calibration-data" in printed
+    header, *lines = (tmp_path / "pets.calibration" / "calibration.cache").read_text().splitlines()
+    assert header == "TRT-100300-EntropyCalibration2"
+    table = RangeTable.load(tmp_path / "pets.calibration" / "ranges.json")
+    scales = dict(line.split(": ") for line in lines)
+    image = table.of("image")
+    (scale,) = struct.unpack(">f", bytes.fromhex(scales["image"]))
+    assert scale == pytest.approx(max(-image.low, image.high) / 127, rel=1e-6)
+    exported = export.export_graph(tiny_network.trained(), ExportConfig(size_hw=(32, 32), camera_hw=(48, 64)))
+    table.check_graph(exported.model)
+    assert set(scales) <= {name for node in exported.model.graph.node for name in node.output}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--data", "camvid", "--tensorrt-cache", "11.0.0"], "versions 7 to 10 do"),
+        (["--data", "camvid", "--size", "big"], "big"),
         ([], "no frames to calibrate on: name a dataset with --data, or a video with --video"),
         (["--data", "nowhere"], "no such file: .*nowhere|nowhere: no such"),
-        (["--data", "empty"], "empty: not a dataset layout"),
+        (["--data", "empty"], "empty: an empty folder; expected images"),
         (["--data", "camvid", "--count", "0"], "at least 1 frame"),
         (["--data", "camvid", "--split", "nights"], "nights"),
         (["--video", "synthetic://drive?seed=1"], "without end"),

@@ -90,9 +90,10 @@ def test_int8_is_evaluated_verified_and_compared(
     predict = ["predict", photo, "--precision", "int8", "--output", str(tmp_path / "pictures"), "--json", str(told)]
     assert main([*predict, "--model", str(bundle.path)]) == 0
     assert json.loads(told.read_text())["precision"] == "int8-cpu"
-    from_run = cv2.imread(str(labels / "00.png"), cv2.IMREAD_UNCHANGED)
-    assert from_run is not None
-    assert np.array_equal(cv2.imread(str(tmp_path / "pictures" / "00.labels.png"), cv2.IMREAD_UNCHANGED), from_run)
+    ids = [cv2.imread(str(path)) for path in (labels / "00.png", tmp_path / "pictures" / "00.labels.png")]
+    assert ids[0] is not None
+    assert ids[1] is not None
+    np.testing.assert_array_equal(ids[0], ids[1])
     capsys.readouterr()
     assert main([*predict, "--model", str(folder / "checkpoint.safetensors")]) == 2
     assert "is a checkpoint, which runs in fp32; for int8, export it" in capsys.readouterr().err
@@ -107,6 +108,7 @@ def test_int8_is_evaluated_verified_and_compared(
     [
         (["--int8"], 2, "name some with --calibration-data"),
         (["--calibration-data", "frames"], 2, "--calibration-data is a setting of INT8"),
+        (["--fixed-camera"], 2, "--fixed-camera is a setting of INT8"),
         (["--max-miou-drop", "1"], 2, "--max-miou-drop is a setting of INT8"),
         (["--int8", "--calibration-data", "FRAMES", "--max-class-drop", "-1"], 2, "max_class_drop=-1.0"),
         (["--int8", "--calibration-data", "FRAMES", "--ranges", "guess"], 2, "ranges by guess"),

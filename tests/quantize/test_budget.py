@@ -12,7 +12,7 @@ import pytest
 
 from edgeseg.errors import ConfigError
 from edgeseg.labels import LabelMap
-from edgeseg.metrics.confusion import ConfusionMatrix, EvaluationResult
+from edgeseg.metrics.confusion import ConfusionMatrix
 from edgeseg.quantize.budget import Budget, Cost, Mix, Search, search
 from edgeseg.quantize.front import save_front
 from edgeseg.quantize.scoring import Score
@@ -22,15 +22,18 @@ PIXELS = 200_000
 LAYERS = tuple(f"layer{index:02d}" for index in range(20))
 
 
-def result(wrong: tuple[int, int, int], pixels: tuple[int, int, int] = (120_000, 70_000, 10_000)) -> EvaluationResult:
-    """So many pixels of each class are taken for the next class."""
+FRAMES = 4
+
+
+def result(wrong: tuple[int, int, int], pixels: tuple[int, int, int] = (120_000, 70_000, 10_000)) -> Score:
+    """So many pixels of each class are taken for the next class, in all of the frames alike."""
     matrix = ConfusionMatrix(LABELS)
     truth = np.repeat(np.arange(3, dtype=np.uint8), pixels)
     found = truth.copy()
     for index, (start, count) in enumerate(zip(np.cumsum((0, *pixels)), wrong, strict=False)):
         found[start : start + count] = (index + 1) % 3
     matrix.update(truth[None], found[None])
-    return matrix.result()
+    return Score(matrix.result(), None, np.array([matrix.counts] * FRAMES))
 
 
 FP32 = result((0, 0, 0))
@@ -52,7 +55,7 @@ def test_one_class_may_not_collapse_behind_a_good_mean() -> None:
     assert cost.miou_drop < 0.3
     assert cost.excess(Budget()) == pytest.approx(0.8 - 0.5)
     assert cost.excess(Budget(max_class_drop=1.0)) < 0
-    assert "worst class pedestrian 0.80 (at most 0.5)" in cost.describe(Budget())
+    assert "worst class pedestrian 0.80 (at most 0.80); budget 0.5" in cost.describe(Budget())
 
 
 def test_a_class_of_a_few_pixels_is_not_judged_by_itself() -> None:
@@ -81,11 +84,9 @@ def test_a_budget_is_not_negative(setting: str, value: float) -> None:
 
 
 def of_drop(method: str, kept: tuple[str, ...], drop: float, speedup: float | None = 2.0) -> Mix:
-    cost = Cost(drop, {"road": 0.0}, None)
+    cost = Cost(drop, drop, {"road": 0.0}, {"road": 0.0})
     latency = None if speedup is None else 100 / speedup
-    return Mix(
-        method, kept, Score(result((0, round(1e4 * drop), 0)), None), cost, latency, None if speedup is None else 100.0
-    )
+    return Mix(method, kept, result((0, round(1e4 * drop), 0)), cost, latency, None if speedup is None else 100.0)
 
 
 def searched(drop: Callable[[str, int], float], speed: Callable[[int], float | None] = lambda _: 2.0) -> Search:
@@ -125,7 +126,10 @@ def test_no_mix_within_the_budget_is_a_refusal_with_its_figures() -> None:
     found = searched(lambda *_: 0.9)
     assert found.chosen is None
     assert found.refusal is not None
-    assert "with 19 of 19 layers in float it is still over budget: mIoU drop 0.90 points (at most 0.3)" in found.refusal
+    assert (
+        "with 19 of 19 layers in float it is still over budget: mIoU drop 0.90 (at most 0.90 with 95 % confidence); "
+        "budget 0.3" in found.refusal
+    )
 
 
 def test_int8_that_is_slower_than_float_is_refused_however_accurate() -> None:
@@ -142,6 +146,20 @@ def test_the_search_stops_where_float_layers_have_eaten_the_speed() -> None:
     assert "INT8 takes" in str(found.refusal)
 
 
+def test_loud_layers_are_in_float_from_the_start_and_counted_once() -> None:
+    loud = LAYERS[:3]
+
+    def measure(method: str, kept: tuple[str, ...]) -> Mix:
+        assert kept[:3] == loud
+        assert len(set(kept)) == len(kept)
+        return of_drop(method, kept, 0.2 if len(kept) >= 5 else 0.9)
+
+    found = search(measure, lambda _: LAYERS, ("a",), Budget(), loud)
+    assert found.mixes[0].kept == loud
+    assert found.chosen is not None
+    assert found.chosen.kept == LAYERS[:5], "as few others as will do"
+
+
 def test_where_nothing_is_timed_accuracy_alone_decides() -> None:
     assert searched(lambda *_: 0.2, lambda _: None).chosen is not None
 
@@ -150,7 +168,7 @@ def test_where_nothing_is_timed_accuracy_alone_decides() -> None:
 def test_the_front_is_a_picture_with_a_mark_for_every_graph(tmp_path: Path, timed: bool) -> None:
     found = searched(lambda _, kept: 0.2 if kept >= 3 else 0.9, lambda _: 2.0 if timed else None)
     path = tmp_path / "front.png"
-    save_front(path, found, Score(FP32, None), Budget(), "road int8-cpu")
+    save_front(path, found, FP32, Budget(), "road int8-cpu")
     picture = cv2.imread(str(path))
     assert picture is not None
     height, width, _ = picture.shape

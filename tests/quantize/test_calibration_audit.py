@@ -29,10 +29,10 @@ def dataset(tmp_path: Path) -> Path:
     return camvid_of(tmp_path / "camvid", {"train": pictures, "test": drive(6, first_seed=500)})
 
 
-def audited(dataset: Path, **options: object) -> AuditReport:
+def audited(dataset: Path, *, fixed_camera: bool = False) -> AuditReport:
     calibration = open_calibration(dataset, count=40)
     against = measured_on(calibration.sources[0]) if calibration.sources[0].format else []
-    return audit(calibration, against=against, **options)  # type: ignore[arg-type]
+    return audit(calibration, against=against, fixed_camera=fixed_camera)
 
 
 def kinds(report: AuditReport) -> list[str]:
@@ -106,6 +106,40 @@ class TestLeakage:
         report = audit(calibration, against=measured_on(calibration.sources[0]))
         with pytest.raises(GateError, match=r"leakage: 6 of 6 frames: .* and 1 more"):
             report.raise_if_failed()
+
+
+class TestFixedCamera:
+    """A camera on a pole: always the same view, in other light."""
+
+    @pytest.fixture
+    def pole(self, tmp_path: Path) -> Path:
+        train = {f"morning_{hour}": Drawn(0, 100.0 + hour) for hour in range(6)}
+        test = {f"evening_{hour}": Drawn(0, 80.0 + hour) for hour in range(4)}
+        return camvid_of(tmp_path, {"train": train, "test": test})
+
+    def test_it_is_refused_with_the_way_on(self, pole: Path) -> None:
+        with pytest.raises(
+            GateError, match=r"looks like evening_.*If the camera never moves, say so with --fixed-camera"
+        ):
+            audited(pole).raise_if_failed()
+
+    def test_said_to_be_one_it_is_a_warning(self, pole: Path) -> None:
+        report = audited(pole, fixed_camera=True)
+        assert report.passed
+        (warning,) = (finding.text for finding in report.findings if finding.kind == "fixed camera")
+        assert warning.startswith("6 of 6 frames: morning_0 looks like evening_")
+
+    def test_the_very_frame_is_refused_all_the_same(self, pole: Path) -> None:
+        (pole / "test" / "evening_2.png").write_bytes((pole / "train" / "morning_4.png").read_bytes())
+        report = audited(pole, fixed_camera=True)
+        with pytest.raises(GateError, match=r"leakage: 1 of 6 frames: morning_4 is evening_2 of camvid test\.") as told:
+            report.raise_if_failed()
+        assert "--fixed-camera" not in str(told.value)
+
+    def test_a_car_is_no_fixed_camera(self, tmp_path: Path) -> None:
+        root = camvid_of(tmp_path, {"train": drive(6), "test": {"planted": Drawn(3, 140.0)}})
+        with pytest.raises(GateError, match=r"town_0003 looks like planted.*so --fixed-camera does not hold\."):
+            audited(root, fixed_camera=True).raise_if_failed()
 
 
 class TestWhatIsNoPicture:

@@ -160,7 +160,7 @@ def test_kept_layers_are_float_and_reported(dialect: str) -> None:
     constants = {tensor.name: tensor.data_type for tensor in quantised.model.graph.initializer}
     assert constants["second.weight"] in (TensorProto.FLOAT, TensorProto.FLOAT16)
     assert "second.weight.q" not in constants
-    assert "budget" in quantised.report["kept_float"]["second"]
+    assert "accuracy" in quantised.report["kept_float"]["second"]
     assert quantised.report["int8_convolutions"] == len(quantised.placement.weights)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,8 +12,8 @@ from tiny_judged import soft_frames
 
 from edgeseg.errors import ConfigError, GateError
 from edgeseg.labels import CAMVID, LabelMap
-from edgeseg.quantize import int8_sources
-from edgeseg.quantize.int8_sources import DRAWN, UNLABELLED, Asked, find_sources
+from edgeseg.quantize import calibration_set, int8_sources
+from edgeseg.quantize.int8_sources import DRAWN, FIXED_CAMERA, UNLABELLED, Asked, find_sources
 from edgeseg.types import Frame
 
 HW = (64, 96)
@@ -65,6 +66,15 @@ def test_a_frame_that_is_measured_on_may_not_be_calibrated_on(tmp_path: Path, fr
     assert "\n" not in str(told.value)
 
 
+def test_a_camera_that_never_moves_is_recorded_as_one(tmp_path: Path, frames: list[Frame]) -> None:
+    view = frames[0]
+    light = [np.asarray(cv2.convertScaleAbs(view, alpha=0.9, beta=index), np.uint8) for index in range(9)]
+    asked = Asked(camvid(tmp_path / "camvid", {"train": light[:5], "val": light[5:7], "test": light[7:]}))
+    with pytest.raises(GateError, match="say so with --fixed-camera"):
+        find_sources(asked, CAMVID, HW)
+    assert find_sources(replace(asked, fixed_camera=True), CAMVID, HW).note == FIXED_CAMERA
+
+
 def test_random_frames_are_refused(tmp_path: Path) -> None:
     """Other tools calibrate on random data without a word."""
     folder = tmp_path / "random"
@@ -86,6 +96,8 @@ def test_frames_without_labels_are_said_to_be_so(tmp_path: Path, frames: list[Fr
     assert found.note == UNLABELLED
     with pytest.raises(ConfigError, match="has no split val; name labelled frames with --int8-data"):
         find_sources(Asked(folder, split="val"), CAMVID, HW)
+    with pytest.raises(ConfigError, match="has no classes to map; name labelled frames with --int8-data"):
+        find_sources(Asked(folder, mapping="driving"), CAMVID, HW)
 
 
 def test_labelled_frames_of_another_dataset(tmp_path: Path, dataset: Path, frames: list[Frame]) -> None:
@@ -106,20 +118,33 @@ def test_a_dataset_of_other_classes_still_has_frames(dataset: Path) -> None:
     assert found.note == UNLABELLED
 
 
-def test_without_data_the_drive_is_calibrated_on_and_other_towns_of_it_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_data_the_drive_is_calibrated_on_and_other_towns_of_it_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(int8_sources, "DRAWN_FRAMES", 1)
-    found = find_sources(Asked(count=10), CAMVID, HW)
+    for module in (int8_sources, calibration_set):
+        monkeypatch.setattr(module, "SCENES", ("day", "night"))
+    found = find_sources(Asked(count=4), CAMVID, HW)
     assert found.note == DRAWN
     assert {frame.source.split for frame in found.calibration.frames} == {"train"}
     assert found.evaluation is not None
-    assert found.evaluation.name == "synthetic val: day, dusk, night, rain, fog"
-    assert len({found.evaluation[index].name for index in range(5)}) == 5
-    seeds = {sample.name.partition("_")[0] for sample in map(found.evaluation.__getitem__, range(5))}
+    assert found.evaluation.name == "synthetic val: day, night"
+    assert len({found.evaluation[index].name for index in range(2)}) == 2
+    seeds = {sample.name.partition("_")[0] for sample in map(found.evaluation.__getitem__, range(2))}
     assert seeds == {"seed1000003"}, "another town"
-    for index in (-1, 5):
+    for index in (-1, 2):
         with pytest.raises(IndexError):
             found.evaluation[index]
+    # A set that `edgeseg calibrate` drew before is judged as one that is drawn now.
+    found.calibration.save(tmp_path / "calibration.json")
+    again = find_sources(Asked(tmp_path), CAMVID, HW)
+    assert again.evaluation is not None
+    assert (again.calibration.digest, again.evaluation.name, again.note) == (
+        found.calibration.digest,
+        found.evaluation.name,
+        DRAWN,
+    )
     with pytest.raises(ConfigError, match="name what it is calibrated on"):
         find_sources(Asked(evaluation_data="data"), CAMVID, HW)
     with pytest.raises(ConfigError, match="this model has others"):
-        find_sources(Asked(count=10), OTHERS, HW)
+        find_sources(Asked(count=4), OTHERS, HW)

@@ -10,7 +10,7 @@ from tiny_int8 import residual, residual_table
 from edgeseg.errors import ConfigError
 from edgeseg.graph.contract import IMAGE
 from edgeseg.quantize.ranges import Range, RangeTable
-from edgeseg.quantize.tensorrt_cache import calibration_cache
+from edgeseg.quantize.tensorrt_cache import calibration_cache, parse_version
 
 
 def test_lines_are_scales_as_big_endian_hex() -> None:
@@ -50,6 +50,17 @@ def test_class_scores_ids_and_kept_layers_have_none() -> None:
 def test_versions_as_tensorrt_writes_them(version: tuple[int, int, int], header: str) -> None:
     text = calibration_cache(residual(), residual_table(), version=version, method="min-max")
     assert text.startswith(f"TRT-{header}-EntropyCalibration2\n")
+
+
+@pytest.mark.parametrize(("text", "version"), [("8.6.1", (8, 6, 1)), ("10.3.0.30", (10, 3, 0)), ("7.1.3", (7, 1, 3))])
+def test_versions_as_people_write_them(text: str, version: tuple[int, int, int]) -> None:
+    assert parse_version(text) == version
+
+
+@pytest.mark.parametrize("text", ["10", "8.6", "eight", "8.6.1-cuda", "11.0.0", ""])
+def test_what_is_no_version_with_a_cache(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"expected three numbers|reads no calibration cache"):
+        parse_version(text)
 
 
 @pytest.mark.parametrize("version", [(6, 0, 1), (11, 0, 0), (8, -1, 0)])

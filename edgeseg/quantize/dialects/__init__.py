@@ -13,6 +13,8 @@ from edgeseg.graph.fp16 import Fp16Graph, convert_to_fp16
 from edgeseg.graph.observe import TensorStatistics
 from edgeseg.quantize.dialects.cpu import write_cpu
 from edgeseg.quantize.dialects.layout import channels_last
+from edgeseg.quantize.dialects.scores import scores_as_product
+from edgeseg.quantize.dialects.stem import stem_over_blocks
 from edgeseg.quantize.dialects.trt import write_trt
 from edgeseg.quantize.lint import check_int8
 from edgeseg.quantize.placement import CPU, TRT, Placement, place
@@ -56,6 +58,8 @@ def quantize(
     report: dict[str, Any] = {"dialect": dialect, "method": method}
     if dialect == CPU:
         reordered = channels_last(model)
+        stem_over_blocks(reordered, placement.kept)
+        scores_as_product(reordered)
         written = write_cpu(reordered, place(reordered, CPU, keep=keep), table, method)
     else:
         base = model
