@@ -11,6 +11,7 @@ from onnx import ModelProto
 
 from edgeseg.data import SegmentationDataset
 from edgeseg.graph.export import ExportedGraph
+from edgeseg.graph.locate import module_of
 from edgeseg.labels import LabelMap
 from edgeseg.quantize.budget import Budget, Cost, Mix, Search, search
 from edgeseg.quantize.dialects import DIALECTS, QuantizedGraph, quantize
@@ -131,7 +132,8 @@ class Judge:
             worst = self._losses(dialect, method, names, noise, LOUD_SHORTLIST)[0]
             if (worst.gain or 0.0) < LOUD_SHARE:
                 break
-            self._tell(f"{DIALECTS[dialect]}: {worst.layer} alone makes {worst.gain:.0%} of the noise: not in INT8")
+            module = next(module_of(node) for node in self._fp32.graph.node if node.name == worst.layer)
+            self._tell(f"{DIALECTS[dialect]}: {module} alone makes {worst.gain:.0%} of the noise: not in INT8")
             loud = (*loud, worst)
         self.losses[dialect] = list(loud)
         return tuple(loss.layer for loss in loud)
