@@ -129,7 +129,7 @@ class _Planner:
         if self.recipe.int8 and self.has.weakly_typed and not cached:
             raise ConfigError(
                 f"INT8 on DLA with TensorRT {self.has.version} takes its scales from a calibration cache: name one "
-                "(calibration_cache; edgeseg.quantize.tensorrt_cache writes it), or choose fp16."
+                "(calibration_cache; edgeseg calibrate --tensorrt-cache writes it), or choose fp16."
             )
         if cached and not self.recipe.int8:
             raise ConfigError(f"calibration_cache holds INT8 scales, but precision is {self.recipe.precision}.")
