@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,16 +79,27 @@ class TestVideoFile:
             (b"\x1aE\xdf\xa3" + bytes(200), "cannot be opened"),
         ],
     )
-    def test_what_is_no_video_is_named(
-        self, tmp_path: Path, content: bytes, said: str, capfd: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_what_is_no_video_is_named(self, tmp_path: Path, content: bytes, said: str) -> None:
         path = tmp_path / "clip.mp4"
         path.write_bytes(content)
         with pytest.raises(SourceError, match=said) as caught:
             open_source(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
-        assert capfd.readouterr().err == ""  # OpenCV and FFmpeg are not heard
+
+    def test_opencv_and_ffmpeg_are_not_heard(self, tmp_path: Path) -> None:
+        """In a process of its own: FFmpeg reads how loud it may be once, and other tests open videos with cv2 itself."""
+        for name, start in (("a.mp4", b"\0\0\0\x18ftypmp42"), ("b.mkv", b"\x1aE\xdf\xa3")):
+            (tmp_path / name).write_bytes(start + bytes(200))
+        script = (
+            "import sys\nfrom edgeseg.errors import SourceError\nfrom edgeseg.video.sources import open_source\n"
+            "for path in sys.argv[1:]:\n    try:\n        open_source(path)\n"
+            "    except SourceError:\n        print('refused')\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script, tmp_path / "a.mp4", tmp_path / "b.mkv"], capture_output=True, text=True
+        )
+        assert (done.stdout.split(), done.stderr) == (["refused"] * 2, "")
 
     def test_a_folder_without_permission_and_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=r"no such file: .*nowhere\.mp4.*camera number"):
