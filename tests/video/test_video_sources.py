@@ -88,7 +88,7 @@ class TestVideoFile:
         assert "\n" not in str(caught.value)
 
     def test_opencv_and_ffmpeg_are_not_heard(self, tmp_path: Path) -> None:
-        """In a process of its own: FFmpeg reads how loud it may be once, and other tests open videos with cv2 itself."""
+        """In a process of its own: FFmpeg reads once how loud it may be, and other tests open videos with cv2."""
         for name, start in (("a.mp4", b"\0\0\0\x18ftypmp42"), ("b.mkv", b"\x1aE\xdf\xa3")):
             (tmp_path / name).write_bytes(start + bytes(200))
         script = (
