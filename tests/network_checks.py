@@ -7,6 +7,10 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from edgeseg.labels import CAMVID
+from edgeseg.models.checkpoint import TrainedModel
+from edgeseg.models.registry import ModelSpec, build_model
+
 
 def image(size_hw: tuple[int, int], batch: int = 1) -> torch.Tensor:
     """Noise, the same every time: float32 (batch, 3, H, W)."""
@@ -35,3 +39,16 @@ def assert_gradients_reach_all(network: nn.Module, size_hw: tuple[int, int]) -> 
     sum(logits.square().mean() for logits in network(image(size_hw, batch=2)).values()).backward()
     untouched = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
     assert untouched == []
+
+
+def random_model(name: str, size_hw: tuple[int, int]) -> TrainedModel:
+    """A network in CamVid's classes with random weights, whose batch norm is no identity."""
+    torch.manual_seed(0)
+    spec = ModelSpec(name, len(CAMVID))
+    network = build_model(spec).eval()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.3)
+    return TrainedModel(network, spec, CAMVID, size_hw)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+from network_checks import random_model
 from onnx import ModelProto
-from torch import nn
 
 from edgeseg.engine.lint import Target, lint_model, parse_target
 from edgeseg.graph.export import export_graph
 from edgeseg.graph.fp16 import convert_to_fp16
 from edgeseg.graph.recipe import ExportConfig
-from edgeseg.labels import CAMVID
-from edgeseg.models.checkpoint import TrainedModel
-from edgeseg.models.registry import ModelSpec, build_model
 from edgeseg.quantize.dialects import quantize
 from edgeseg.quantize.ranges import observe_ranges
 
@@ -33,16 +29,7 @@ RELEASES = ("10.3", "10.16", "11.4")
 
 
 def exported(name: str, *, dynamic: bool = False) -> ModelProto:
-    """With random weights, whose batch norm is no identity."""
-    torch.manual_seed(0)
-    spec = ModelSpec(name, len(CAMVID))
-    network = build_model(spec).eval()
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.normal_(0, 0.3)
-    return export_graph(TrainedModel(network, spec, CAMVID, HW), ExportConfig(dynamic=dynamic)).model
+    return export_graph(random_model(name, HW), ExportConfig(dynamic=dynamic)).model
 
 
 def findings(model: ModelProto, target: Target) -> list[tuple[str, str, str]]:

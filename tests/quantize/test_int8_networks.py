@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+from network_checks import random_model
 from numpy.typing import NDArray
 from onnx import TensorProto
-from torch import nn
 
 from edgeseg.graph.contract import LABELS
 from edgeseg.graph.export import ExportedGraph, export_graph
 from edgeseg.graph.observe import Observer
 from edgeseg.graph.recipe import ExportConfig
-from edgeseg.labels import CAMVID
-from edgeseg.models.checkpoint import TrainedModel
-from edgeseg.models.registry import ModelSpec, build_model
 from edgeseg.quantize.dialects import quantize
 from edgeseg.quantize.lint import check_int8
 from edgeseg.quantize.placement import place
@@ -44,17 +40,8 @@ def _marks(name: str) -> list[pytest.MarkDecorator]:
 
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=_marks(name)) for name in NETWORKS])
 def exported(request: pytest.FixtureRequest) -> ExportedGraph:
-    """Every network with random weights, whose batch norm is no identity."""
-    name: str = request.param
-    torch.manual_seed(0)
-    spec = ModelSpec(name, len(CAMVID))
-    network = build_model(spec).eval()
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.normal_(0, 0.3)
-    return export_graph(TrainedModel(network, spec, CAMVID, HW), ExportConfig())
+    """Every network with random weights."""
+    return export_graph(random_model(request.param, HW), ExportConfig())
 
 
 def pictures() -> list[NDArray[np.uint8]]:
