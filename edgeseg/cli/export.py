@@ -24,6 +24,8 @@ _INT8_ONLY = ("calibration_data", "int8_data", "format", "split", "mapping", "fi
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
+    from edgeseg.graph.recipe import TRANSPOSED_FORMS
+
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained model; default: the default model")
     parser.add_argument(
         "--model", metavar="NAME", help="instead: a network, such as deeplabv3_resnet101, with --weights"
@@ -34,6 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fp16", action="store_true", default=None, help="add an FP16 graph beside the FP32 one")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="settings as TOML; see the folder export/")
     add_size_options(parser)
+    parser.add_argument(
+        "--transposed",
+        choices=TRANSPOSED_FORMS,
+        help=f"how transposed convolutions are written (default: {TRANSPOSED_FORMS[0]}); edgeseg selftest tells the "
+        "fastest on a device",
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="bundle to write; default: NAME.edgeseg, here")
     parser.add_argument("--name", help="name of the model; default: that of the output or of the checkpoint")
     parser.add_argument(
@@ -83,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
         **asked_sizes(args),
         "fp16": args.fp16,
         "int8": args.int8,
+        "transposed": args.transposed,
     }
     if args.model is None and args.weights is not None:
         raise ConfigError("--weights belongs to a network: name it with --model.")

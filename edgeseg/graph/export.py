@@ -40,6 +40,13 @@ PASSES: Mapping[str, Pass] = {
 }
 """What is rewritten after the translation, in this order, by name."""
 
+_LEFT_OUT: Mapping[str, tuple[str, ...]] = {
+    "decided-first": (),
+    "sub-pixel": ("decide_before_shuffle",),
+    "transposed": ("split_transposed_conv", "decide_before_shuffle"),
+}
+"""`ExportConfig.transposed` → passes that do not take place."""
+
 _SOURCE_LINES = "pkg.torch.onnx.stack_trace"
 """Node metadata that PyTorch adds: paths and lines of the exporting machine, which are nobody else's business."""
 
@@ -109,7 +116,8 @@ def export_graph(trained: TrainedModel, config: ExportConfig, *, passes: Mapping
         )
     renamed = _name_the_seams(model)
     _cast_first(model)
-    rewrites = {name: rewrite(model) for name, rewrite in passes.items()}
+    left_out = _LEFT_OUT[config.transposed]
+    rewrites = {name: rewrite(model) for name, rewrite in passes.items() if name not in left_out}
     _describe(model, trained)
     check_sealed(model, dynamic=config.dynamic)
     return ExportedGraph(model, sealed, translated.exported_program, renamed, rewrites)

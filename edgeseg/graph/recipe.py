@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.errors import ConfigError
+from edgeseg.settings import one_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,6 +21,11 @@ MIN_SIDE = 32
 
 MAX_SIDE = 8192
 """Pixels. Larger frames come from no camera, but from swapped or mistyped numbers."""
+
+
+TRANSPOSED_FORMS = ("decided-first", "sub-pixel", "transposed")
+"""Ways of writing a transposed convolution: as a convolution to sub-pixels, with the last one's classes decided before
+the pixels are laid out; the same without that; as the operator that it is. Labels are the same but for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,11 @@ class ExportConfig:
     """Add an FP16 graph beside the FP32 one."""
     int8: bool = False
     """Add INT8 graphs, if they meet the accuracy budget; what they are calibrated on is no matter of a recipe."""
+    transposed: str = TRANSPOSED_FORMS[0]
+    """One of `TRANSPOSED_FORMS`. The first is the fastest on CPUs; `edgeseg selftest` tells which is on a device."""
 
     def __post_init__(self) -> None:
+        one_of(TRANSPOSED_FORMS, transposed=self.transposed)
         for name, size in (("size", self.size_hw), ("camera_size", self.camera_hw)):
             if size is not None and not all(MIN_SIDE <= side <= MAX_SIDE for side in size):
                 raise ConfigError(
@@ -58,7 +67,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file: [export] with size and camera_size ([height, width]), dynamic, fp16 and int8.
+    """The settings of a TOML file: [export] with sizes ([height, width]), dynamic, fp16, int8, transposed.
 
     [engine] may be there too: it is for `edgeseg engine build`, and is read there. Returns fields of `ExportConfig`,
     only those that the file names. Raises `ConfigError` for a file that cannot be
@@ -96,7 +105,14 @@ def merge(recipe: Mapping[str, Any], flags: Mapping[str, Any]) -> ExportConfig:
     return ExportConfig(**{**recipe, **flags})
 
 
-_FIELDS = {"size": "size_hw", "camera_size": "camera_hw", "dynamic": "dynamic", "fp16": "fp16", "int8": "int8"}
+_FIELDS = {
+    "size": "size_hw",
+    "camera_size": "camera_hw",
+    "dynamic": "dynamic",
+    "fp16": "fp16",
+    "int8": "int8",
+    "transposed": "transposed",
+}
 """Name in a recipe → field of `ExportConfig`."""
 
 _FLAGS = {field: name for name, field in _FIELDS.items()}
@@ -107,6 +123,10 @@ def _value(path: Path, key: str, value: Any) -> Any:
         if isinstance(value, bool):
             return value
         raise ConfigError(f"recipe {path}: {key} = {value!r}; expected true or false.")
+    if key == "transposed":
+        if value in TRANSPOSED_FORMS:
+            return value
+        raise ConfigError(f"recipe {path}: {key} = {value!r}; expected one of {', '.join(TRANSPOSED_FORMS)}.")
     if isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value):
         return (value[0], value[1])
     raise ConfigError(f"recipe {path}: {key} = {value!r}; expected [height, width] in pixels.")

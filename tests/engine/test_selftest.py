@@ -79,7 +79,7 @@ def check_complete(report: SelftestReport, precisions: list[str]) -> None:
     assert names(report, "golden frames") == [
         f"{name} {frame}" for name in precisions for frame in ("day_000", "night_000")
     ]
-    forms = ("transposed", "sub-pixel", "decided first")
+    forms = ("transposed", "sub-pixel", "decided-first")
     assert names(report, "transposed convolutions") == [
         f"{SMALL.name}, {form}, {precision}" for form in forms for precision in ("fp32", "fp16")
     ]

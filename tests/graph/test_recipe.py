@@ -41,8 +41,8 @@ def _recipe(folder: Path, text: str) -> Path:
 
 
 def test_a_recipe_names_only_what_it_sets(tmp_path: Path) -> None:
-    path = _recipe(tmp_path, "[export]\nsize = [360, 480]\nfp16 = true\n")
-    assert read_recipe(path) == {"size_hw": (360, 480), "fp16": True}
+    path = _recipe(tmp_path, "[export]\nsize = [360, 480]\nfp16 = true\ntransposed = 'sub-pixel'\n")
+    assert read_recipe(path) == {"size_hw": (360, 480), "fp16": True, "transposed": "sub-pixel"}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,7 @@ def test_a_recipe_names_only_what_it_sets(tmp_path: Path) -> None:
         ("[export]\nsize = '360x480'\n", "size = "),
         ("[export]\nfp16 = 1\n", "fp16 = 1"),
         ("[export]\ndynamic = 'yes'\n", "dynamic = "),
+        ("[export]\ntransposed = 'bilinear'\n", "transposed = 'bilinear'; expected one of decided-first"),
         ("[exports]\n", "found also exports"),
         ("export = 3\n", r"one table \[export\]"),
         ("", "found none"),

@@ -90,7 +90,7 @@ def transposed_forms(case: Upsampling, **how: Any) -> dict[str, Any]:
     split_transposed_conv(forms["sub-pixel"])
     decided = type(forms["sub-pixel"]).FromString(forms["sub-pixel"].SerializeToString())
     if decide_before_shuffle(decided):
-        forms["decided first"] = decided
+        forms["decided-first"] = decided
     return forms
 
 
