@@ -10,7 +10,6 @@ does. Prints the tables, and writes results/int8.json beside this file when both
 
 from __future__ import annotations
 
-import argparse
 import platform
 import statistics
 import sys
@@ -26,6 +25,7 @@ import onnx
 import torch
 from graph_passes import STOCK, stock_graph
 from markdown_page import processor, table
+from networks_arguments import networks_parser, parse_networks
 from onnx import ModelProto
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -38,7 +38,7 @@ from edgeseg.graph.export import export_graph
 from edgeseg.graph.recipe import ExportConfig, parse_size
 from edgeseg.labels import CAMVID
 from edgeseg.models.checkpoint import TrainedModel, load_checkpoint
-from edgeseg.models.registry import NETWORKS, ModelSpec, build_model
+from edgeseg.models.registry import ModelSpec, build_model
 from edgeseg.quantize.dialects import quantize
 from edgeseg.quantize.lint import check_int8
 from edgeseg.quantize.placement import may_be_int8
@@ -57,15 +57,9 @@ _ROUNDS = 200
 
 def main() -> int:
     """Measure, write, tell."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("networks", nargs="*", metavar="NETWORK", help="default: those with a target")
+    parser = networks_parser(__doc__, "those with a target")
     parser.add_argument("--images", type=Path, metavar="DIR")
-    parser.add_argument("--size", default="360x480", metavar="HxW")
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    unknown = sorted(set(args.networks) - set(NETWORKS))
-    if unknown:
-        parser.error(f"unknown network {', '.join(unknown)}; known: {', '.join(NETWORKS)}")
+    args = parse_networks(parser)
     size_hw = parse_size(args.size)
     frames = _images(args.images, size_hw) if args.images else _drawn(size_hw)
     measured = {

@@ -9,7 +9,6 @@ results/zoo.json beside this file too; named networks alone are measured and pri
 
 from __future__ import annotations
 
-import argparse
 import platform
 import statistics
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from markdown_page import processor, table, write_between_marks
+from networks_arguments import networks_parser, parse_networks
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgeseg.data.synthetic import SyntheticDrive
@@ -42,14 +42,7 @@ _LEAST_ROUNDS, _LEAST_S = 5, 4.0
 
 def main() -> int:
     """Measure, write, tell."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("networks", nargs="*", metavar="NETWORK", help="default: all of them")
-    parser.add_argument("--size", default="360x480", metavar="HxW")
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    unknown = sorted(set(args.networks) - set(NETWORKS))
-    if unknown:
-        parser.error(f"unknown network {', '.join(unknown)}; known: {', '.join(NETWORKS)}")
+    args = parse_networks(networks_parser(__doc__, "all of them"))
     size_hw = parse_size(args.size)
     frame, _ = SyntheticDrive(7, "day", size_hw).frame(100)
     rows = {}

@@ -98,15 +98,18 @@ def argmax_to_uint8(model: ModelProto) -> str:
 
 
 def zero_point_not_zero(model: ModelProto) -> str:
+    return pair_with(model, 2, np.array(3, np.int8))
+
+
+def pair_with(model: ModelProto, place: int, value: np.ndarray[Any, Any]) -> str:
+    """The first QuantizeLinear with another scale (input 1) or zero-point (2)."""
     node = node_of(model, "QuantizeLinear")
-    own_copy(model, node, 2, np.array(3, np.int8))
+    own_copy(model, node, place, value)
     return str(node.name)
 
 
 def unsigned_activation(model: ModelProto) -> str:
-    node = node_of(model, "QuantizeLinear")
-    own_copy(model, node, 2, np.array(0, np.uint8))
-    return str(node.name)
+    return pair_with(model, 2, np.array(0, np.uint8))
 
 
 def zero_point_left_out(model: ModelProto) -> str:
@@ -116,27 +119,19 @@ def zero_point_left_out(model: ModelProto) -> str:
 
 
 def half_scale_of_zero(model: ModelProto) -> str:
-    node = node_of(model, "QuantizeLinear")
-    own_copy(model, node, 1, np.array(1e-9, np.float16))
-    return str(node.name)
+    return pair_with(model, 1, np.array(1e-9, np.float16))
 
 
 def scale_that_rounds_to_zero(model: ModelProto) -> str:
-    node = node_of(model, "QuantizeLinear")
-    own_copy(model, node, 1, np.array(1e-9, np.float32))
-    return str(node.name)
+    return pair_with(model, 1, np.array(1e-9, np.float32))
 
 
 def negative_scale(model: ModelProto) -> str:
-    node = node_of(model, "QuantizeLinear")
-    own_copy(model, node, 1, np.array(-0.5, np.float32))
-    return str(node.name)
+    return pair_with(model, 1, np.array(-0.5, np.float32))
 
 
 def subnormal_scale(model: ModelProto) -> str:
-    node = node_of(model, "QuantizeLinear")
-    own_copy(model, node, 1, np.array(1e-6, np.float32))
-    return str(node.name)
+    return pair_with(model, 1, np.array(1e-6, np.float32))
 
 
 def computed_scale(model: ModelProto) -> str:

@@ -204,8 +204,8 @@ class TestRecipe:
 
     def test_settings_of_the_build_alone_change_nothing(self, bundle: Bundle) -> None:
         machine = Machine()
-        machine.ensure(bundle)
-        find(machine, bundle, EngineRecipe(precision="fp32", timing_cache=False))
+        built = machine.ensure(bundle)
+        assert find(machine, bundle, EngineRecipe(precision="fp32", timing_cache=False)) == built
 
     def test_a_recipe_of_a_later_edgeseg_is_not_built_by(self, bundle: Bundle) -> None:
         machine = Machine()
