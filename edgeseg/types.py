@@ -75,6 +75,8 @@ class Segmentation:
     latency_ms: float
     valid: bool = True
     """False where the model computed something that is no number: `labels` are then `INVALID` everywhere."""
+    confidence: NDArray[np.uint8] | None = None
+    """uint8 (H, W): the softmax probability of the label given, 255 for 1; `None` where the graph gives none."""
 
     def checked(self, name: str = "this frame") -> Labels:
         """The labels; raises `GateError` for a frame that is not valid, calling it `name`."""

@@ -9,7 +9,8 @@ from edgeseg.errors import DataError, EdgesegError, InputError, SourceError
 from edgeseg.labels import LabelMap
 from edgeseg.types import Frame, Segmentation
 from edgeseg.video.overlay import Overlay
-from edgeseg.video.sinks import FrameResult, Sink
+from edgeseg.video.results import FrameResult
+from edgeseg.video.sinks import Sink
 from edgeseg.video.sources.base import FrameRecord, Source
 from edgeseg.video.stats import STAGES, Ended, RunReport, StageTimes
 

@@ -13,7 +13,8 @@ from edgeseg.files import write_bytes
 from edgeseg.types import Frame
 from edgeseg.video.opencv import opencv_build, require_window
 from edgeseg.video.overlay import Overlay
-from edgeseg.video.sinks import FrameResult, Sink
+from edgeseg.video.results import FrameResult
+from edgeseg.video.sinks import Sink
 
 KEYS = "space pause · o overlay mode · s save a picture · q quit"
 """What the keys in the window do."""

@@ -1,23 +1,17 @@
-"""Where results go: a video file, a folder of label PNGs, a window (`window.py`)."""
+"""A video file of the painted pictures."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from edgeseg.errors import ConfigError, OutputError
-from edgeseg.files import write_bytes
-from edgeseg.types import Frame, Segmentation
+from edgeseg.types import Frame
 from edgeseg.video.opencv import quiet_opencv
-from edgeseg.video.sources.base import FrameRecord
-
-_Self = TypeVar("_Self", bound="Sink")
+from edgeseg.video.results import FrameResult
+from edgeseg.video.sinks.base import Sink
 
 CODECS = {".mkv": "mp4v", ".avi": "MJPG", ".mp4": "mp4v"}
 """Video suffix → FourCC. MPEG-4 and Motion JPEG are what OpenCV's wheels can encode everywhere; they have no H.264."""
@@ -27,44 +21,6 @@ DEFAULT_FPS = 30.0
 
 _LONGEST_HOLD_S = 1.0
 """A live picture is held for at most this long, so that after a stall the loop is not kept busy with copies."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrameResult:
-    """One frame with what was made of it."""
-
-    record: FrameRecord
-    segmentation: Segmentation
-    status: str
-    """The line of text in the picture: rate and latency."""
-    picture_bgr: Frame | None
-    """BGR uint8 (H, W, 3), painted only where a sink wants pictures."""
-
-
-class Sink(ABC):
-    """Takes the results in order. A context manager."""
-
-    wants_picture = False
-    """Whether it needs the overlay to be painted."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        """What a person should know about what was written, one line each."""
-
-    @abstractmethod
-    def write(self, result: FrameResult) -> None:
-        """Take one result; raises `OutputError` when it cannot be written."""
-
-    def close(self) -> None:  # noqa: B027 - not every sink holds something
-        """Finish what was written. Closing twice is harmless."""
-
-    def __enter__(self: _Self) -> _Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class VideoFileSink(Sink):
@@ -149,16 +105,3 @@ class VideoFileSink(Sink):
         copies = max(0, due - self._slots)
         self._slots += copies
         return min(copies, int(self._fps * _LONGEST_HOLD_S))
-
-
-class LabelSink(Sink):
-    """Writes the labels of each frame as `FOLDER/NAME.png`: grey uint8, one class id per pixel, each file whole."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._folder = folder
-
-    def write(self, result: FrameResult) -> None:
-        """Write one file; raises `OutputError` where the file system refuses it."""
-        _, encoded = cv2.imencode(".png", result.segmentation.labels)
-        write_bytes(self._folder / f"{result.record.name}.png", encoded.tobytes())
