@@ -14,6 +14,7 @@ from edgeseg import Bundle, Segmenter, open_source
 from edgeseg.cli import run
 from edgeseg.cli.defaults import bundle_path
 from edgeseg.cli.runtime_options import say_degraded
+from edgeseg.cli.stream_options import stream_config
 from edgeseg.errors import EdgesegError
 from edgeseg.video.stream import segment_stream
 
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run.configure(parser)
     args = parser.parse_args(argv)
     try:
-        config = run.stream_config(args)
+        config = stream_config(args, headless=args.headless)
         with open_source(args.source) as source:
             bundle = Bundle.open(bundle_path(args.bundle))
             backend = args.backend or "onnxruntime"

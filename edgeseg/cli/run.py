@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 from edgeseg.cli.output import add_json_option, format_table, write_report
 from edgeseg.cli.runtime_options import add_runtime_options, say_degraded
+from edgeseg.cli.stream_options import add_stream_options, stream_config
 
 if TYPE_CHECKING:
     from edgeseg.runtime.segmenter import Segmenter
     from edgeseg.video.stats import RunReport
-    from edgeseg.video.stream import StreamConfig
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
-    from edgeseg.video.overlay import MODES
     from edgeseg.video.window import KEYS
 
     parser.epilog = f"Keys in the window: {KEYS}."
@@ -30,16 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder of the bundle; default: the default model's"
     )
     parser.add_argument("--headless", action="store_true", help="no window")
-    parser.add_argument("--max-frames", type=int, metavar="N", help="stop after N frames")
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="write the painted pictures to a video, such as out.mkv"
-    )
-    parser.add_argument("--save-labels", type=Path, metavar="DIR", help="write each frame's class ids to DIR/NAME.png")
-    parser.add_argument(
-        "--alpha", type=float, default=0.45, help="weight of the colours, 0 to 1 (default: %(default)s)"
-    )
-    parser.add_argument("--classes", metavar="A,B", help="draw these classes only, such as road,pedestrian")
-    parser.add_argument("--overlay", default="blend", choices=MODES, help="how to draw (default: %(default)s)")
+    add_stream_options(parser)
     add_runtime_options(parser)
     add_json_option(parser)
 
@@ -51,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from edgeseg.video.sources import open_source
     from edgeseg.video.stream import segment_stream
 
-    config = stream_config(args)
+    config = stream_config(args, headless=args.headless)
     with open_source(args.source) as source:
         model = bundle_path(args.bundle)
         with load_segmenter(model, precision=args.precision, backend=args.backend, threads=args.threads) as segmenter:
@@ -71,24 +61,6 @@ def finish(args: argparse.Namespace, report: RunReport, model: Path, segmenter: 
     write_report(args, {**report.to_dict(), **made_by, "machine": machine_summary()})
     report.raise_if_failed()
     return INTERRUPTED if report.ended is Ended.SIGNAL else 0
-
-
-def stream_config(args: argparse.Namespace) -> StreamConfig:
-    """The settings in `args`. That no window can be opened is said here, before the model is loaded."""
-    from edgeseg.video.opencv import opencv_build, require_window
-    from edgeseg.video.stream import StreamConfig
-
-    if not args.headless:
-        require_window(opencv_build())
-    return StreamConfig(
-        headless=args.headless,
-        max_frames=args.max_frames,
-        output=args.output,
-        save_labels=args.save_labels,
-        alpha=args.alpha,
-        classes=None if args.classes is None else tuple(name.strip() for name in args.classes.split(",")),
-        mode=args.overlay,
-    )
 
 
 def format_report(report: RunReport) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeseg.errors import ConfigError
+from edgeseg.labels import LabelMap
 from edgeseg.runtime.segmenter import Segmenter
+from edgeseg.video.controls import Controls
 from edgeseg.video.loop import run_loop
 from edgeseg.video.overlay import Overlay
 from edgeseg.video.sinks import LabelSink, Sink, VideoFileSink
@@ -37,14 +41,48 @@ class StreamConfig:
     """One of `edgeseg.video.overlay.MODES`."""
     snapshots: Path = Path()
     """Folder for the pictures that the key "s" saves."""
+    json_lines: Path | None = None
+    """File for a line of JSON for each frame."""
+    smooth: bool = False
+    """Smooth the labels over time."""
+    unknown_below: float | None = None
+    """No class where the model's confidence is below this, 0 to 1; needs a bundle that gives it."""
+    birds_eye: Path | None = None
+    """JSON file with the homography from the picture to the ground, for distances."""
+    health: bool = True
+    """Watch the camera for faults."""
+    deadline_ms: float | None = None
+    """Count the frames that are older than this when they are shown."""
+    in_flight: int = 1
+    """Frames that may wait between two stages of the loop."""
 
     def __post_init__(self) -> None:
         if self.max_frames is not None and self.max_frames < 1:
             raise ConfigError(f"--max-frames {self.max_frames}: expected 1 or more, or nothing for all.")
+        if self.unknown_below is not None and not 0 < self.unknown_below <= 1:
+            raise ConfigError(f"--unknown-below {self.unknown_below}: expected a confidence above 0, at most 1.")
+        if self.deadline_ms is not None and not 0 < self.deadline_ms < math.inf:
+            raise ConfigError(f"--deadline {self.deadline_ms}: expected milliseconds above 0, or nothing for none.")
+        if self.in_flight < 1:
+            raise ConfigError(f"--in-flight {self.in_flight}: expected 1 or more frames between two stages.")
+
+    def controls(self, label_map: LabelMap) -> Controls:
+        """What a person may change of these settings during the run, as they stand before it."""
+        return Controls(label_map, mode=self.mode, classes=self.classes)
 
 
-def segment_stream(source: Source, segmenter: Segmenter, config: StreamConfig) -> RunReport:
+def segment_stream(
+    source: Source,
+    segmenter: Segmenter,
+    config: StreamConfig,
+    *,
+    extra_sinks: Sequence[Sink] = (),
+    controls: Controls | None = None,
+) -> RunReport:
     """Segment a source into a window and files until it ends, the window's q, SIGINT or SIGTERM; see `run_loop`.
+
+    `extra_sinks` get the results too, and stay open. `controls`, made by `config.controls`, lets another thread pause,
+    stop, change the overlay or ask for a snapshot.
 
     To be called in the main thread, which alone gets signals and may own a window. Raises `UnavailableError` where a
     window is wanted and cannot be, `ConfigError` for an output that would overwrite what is read.
@@ -59,7 +97,7 @@ def segment_stream(source: Source, segmenter: Segmenter, config: StreamConfig) -
     )
     with ExitStack() as stack:
         stopped = stack.enter_context(stop_on_signals())
-        sinks: list[Sink] = []
+        sinks: list[Sink] = list(extra_sinks)
         if config.output is not None:
             sinks.append(stack.enter_context(VideoFileSink(config.output, fps=source.fps, live=source.live)))
         if config.save_labels is not None:
@@ -75,7 +113,7 @@ def segment_stream(source: Source, segmenter: Segmenter, config: StreamConfig) -
             sinks,
             overlay=overlay,
             max_frames=config.max_frames,
-            stopped=stopped,
+            stopped=lambda: stopped() or (controls is not None and controls.stopped),
             after_frame=keyboard,
         )
     if segmenter.host_resize:

@@ -6,9 +6,11 @@ import threading
 
 from edgeseg.errors import DataError
 from edgeseg.video.sources.base import FrameRecord, Source
+from edgeseg.video.timing import REAL_TIME, Timing, Worker
 
-_JOIN_S = 2.0
-"""How long closing waits for a read in progress. One that hangs in a driver is left to its daemon thread."""
+_JOIN_S = 1.0
+"""How long closing waits for a read in progress. One that hangs in a driver is left to its daemon thread: a program
+that was told to end has to be gone within two seconds."""
 
 
 class NewestFrame(Source):
@@ -19,7 +21,7 @@ class NewestFrame(Source):
 
     live = True
 
-    def __init__(self, inner: Source) -> None:
+    def __init__(self, inner: Source, timing: Timing = REAL_TIME) -> None:
         super().__init__(inner.uri, inner.clock, inner.fps)
         self.notes = inner.notes
         self._inner = inner
@@ -27,8 +29,9 @@ class NewestFrame(Source):
         self._failure: Exception | None = None
         self._finished = False
         self._closing = threading.Event()
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._pump, name="edgeseg-capture", daemon=True)
+        self._timing = timing
+        self._changed = timing.condition()
+        self._thread: Worker | None = None
 
     def read(self, timeout_s: float = 1.0) -> FrameRecord | None:
         """The newest frame not yet taken, waited for at most `timeout_s`; see `Source.read`.
@@ -37,8 +40,8 @@ class NewestFrame(Source):
         """
         if self.ended:
             return None
-        if self._thread.ident is None:
-            self._thread.start()
+        if self._thread is None:
+            self._thread = self._timing.start(self._pump, "edgeseg-capture")
         with self._changed:
             self._changed.wait_for(lambda: self._slot is not None or self._finished, timeout_s)
             taken, self._slot = self._slot, None
@@ -54,14 +57,14 @@ class NewestFrame(Source):
     def close(self) -> None:
         """Stop the reader. A frame that nobody took counts as dropped, so that the books are final."""
         self._closing.set()
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join(_JOIN_S)
         with self._changed:
             if self._slot is not None:
                 self._slot = None
                 self.dropped += 1
             self.ended = True
-        if not self._thread.is_alive():
+        if self._thread is None or not self._thread.is_alive():
             self._inner.close()
 
     def _take(self) -> FrameRecord | None:
@@ -94,9 +97,9 @@ class NewestFrame(Source):
                 self.captured += 1
                 self.dropped += self._slot is not None
                 self._slot = arrived
-                self._changed.notify()
+                self._changed.notify_all()
 
     def _finish(self, failure: Exception | None) -> None:
         with self._changed:
             self._failure, self._finished = failure, True
-            self._changed.notify()
+            self._changed.notify_all()
