@@ -1,0 +1,36 @@
+"""Frozen: the same picture again and again, also where it was compressed anew each time."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edgeseg.types import Frame
+from edgeseg.video.health.latch import Latch
+from edgeseg.video.health.look import Look
+
+REPEATS = 4
+"""Repeats in a row that make a freeze. Fewer are common: a stream of constant rate from a camera that exposes longer at
+night repeats each picture up to three times (30 frames a second made of 7.5)."""
+SAME = 0.05
+"""Mean change of the small picture, in grey levels, up to which two pictures are one. Two exposures of a scene that
+stands still differ by the sensor's noise: 0.5 for a deviation of one level."""
+
+
+class Frozen:
+    """Compares each picture with the one before.
+
+    A scene without any noise that stands still, as a recording of a screen may be, is frozen by this definition: nobody
+    can tell it from a camera that hangs.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._latch = Latch(on_after=REPEATS, off_after=max(2, round(fps / 10)))
+        self._before: Frame | None = None
+
+    def __call__(self, look: Look) -> bool:
+        """Whether the camera sends the same picture again and again."""
+        before, self._before = self._before, look.colour
+        if before is None:
+            return self._latch(False)
+        return self._latch(bool(cv2.norm(before, look.colour, cv2.NORM_L1) <= SAME * np.prod(before.shape)))

@@ -1,0 +1,84 @@
+"""The one small picture of a frame that every detector looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.types import Frame
+from edgeseg.video.sources.base import FrameRecord
+
+SIDE_PX = 320
+"""Longer side of the small picture. Faults that matter to a network with inputs of 480×360 are seen at this size, and
+the cost does not depend on the camera's."""
+LEAST_PX = 16
+"""No side is shorter; a frame that is smaller is enlarged."""
+TINY_HW = (36, 64)
+"""Of the picture in which frames are compared over time."""
+CELLS_HW = (9, 16)
+"""Of the grid in which regions are compared over time."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A frame made small, with what several detectors need of it, each computed once and when first asked for."""
+
+    colour: Frame
+    """BGR uint8 (h, w, 3), the longer side `SIDE_PX` or that of a smaller frame."""
+    media_s: float | None
+    """The stream's own time stamp."""
+
+    @cached_property
+    def grey(self) -> NDArray[np.uint8]:
+        """Luma uint8 (h, w), ITU-R BT.601."""
+        return np.asarray(cv2.cvtColor(self.colour, cv2.COLOR_BGR2GRAY), np.uint8)
+
+    @cached_property
+    def tiny(self) -> NDArray[np.float32]:
+        """Luma float32 of `TINY_HW`, each value the mean over its area, so that the sensor's noise is small."""
+        return _area(self.grey, TINY_HW)
+
+    @cached_property
+    def cells(self) -> NDArray[np.float32]:
+        """Mean colour of each cell: BGR float32 (*CELLS_HW, 3)."""
+        return _area(self.colour, CELLS_HW)
+
+    @cached_property
+    def _cumulative(self) -> NDArray[np.float64]:
+        """Share of the pixels whose luma is at most the index."""
+        counts = np.cumsum(cv2.calcHist([self.grey], [0], None, [256], [0, 256]).ravel().astype(np.float64))
+        return np.asarray(counts / counts[-1], np.float64)
+
+    def quantile(self, share: float) -> int:
+        """The luma that `share` of the pixels do not exceed."""
+        return int(np.searchsorted(self._cumulative, share))
+
+    def share_from(self, luma: int) -> float:
+        """Share of the pixels whose luma is `luma` or more."""
+        return 1.0 - float(self._cumulative[luma - 1])
+
+
+def look_at(record: FrameRecord) -> Look:
+    """Make a frame uint8 (H, W, 3) of any size small.
+
+    Bilinear: for a large frame it means over 2×2 pixels of each block, which costs a fifth of the mean over all and
+    keeps the block's sharpness, as a mean would not.
+    """
+    frame_bgr = np.ascontiguousarray(record.frame_bgr)
+    height, width = frame_bgr.shape[:2]
+    scale = min(1.0, SIDE_PX / max(height, width))
+    size = (max(LEAST_PX, round(width * scale)), max(LEAST_PX, round(height * scale)))
+    colour = cv2.resize(frame_bgr, size, interpolation=cv2.INTER_LINEAR)
+    if np.may_share_memory(colour, frame_bgr):
+        colour = colour.copy()
+    return Look(np.asarray(colour, np.uint8), getattr(record, "media_s", None))
+
+
+def _area(picture: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Means over areas, float32, so that nothing is rounded."""
+    height, width = size_hw
+    return np.asarray(cv2.resize(picture.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA), np.float32)
