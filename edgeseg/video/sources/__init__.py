@@ -9,9 +9,9 @@ from pathlib import Path
 
 from edgeseg.data.images import IMAGE_SUFFIXES
 from edgeseg.errors import SourceError
-from edgeseg.video.sources.base import CAMERA, Clock, FrameRecord, Source
+from edgeseg.video.sources.base import CAMERA, Clock, FrameRecord, Source, SourceState
 
-__all__ = ["SCHEMES", "Clock", "FrameRecord", "Source", "open_source"]
+__all__ = ["SCHEMES", "Clock", "FrameRecord", "Source", "SourceState", "open_source"]
 
 SCHEMES = {
     "camera": "edgeseg.video.sources.camera:open_camera",

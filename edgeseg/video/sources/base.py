@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from edgeseg.errors import DataError
 from edgeseg.types import Frame
@@ -24,6 +24,25 @@ CAMERA = re.compile(r"\d+|/dev/video\d+")
 
 
 @dataclass(frozen=True, slots=True)
+class SourceState:
+    """How a source is doing, as of the moment it is asked."""
+
+    link: Literal["connected", "stalled", "reconnecting"] = "connected"
+    """Stalled: it is open, but gives no frames. Reconnecting: it was given up, and is being opened again."""
+    since_s: float = 0.0
+    """When that began, on the source's clock; stalled: when the last frame came."""
+    attempt: int = 0
+    """Reconnecting: which attempt is on its way, or comes next, from 1."""
+    reconnects: int = 0
+    """How often it was opened again so far, with frames."""
+    reason: str = ""
+    """Reconnecting: what is the matter, in one line, without passwords."""
+
+
+CONNECTED = SourceState()
+
+
+@dataclass(frozen=True, slots=True)
 class FrameRecord:
     """One captured frame: BGR uint8 (H, W, 3), with its place and time in the stream."""
 
@@ -34,6 +53,8 @@ class FrameRecord:
     """When it was captured, on the source's clock: a live frame's arrival, or the moment its decoding began."""
     name: str
     """What a file made from this frame is called, without suffix: the image's own name, or the index in six digits."""
+    media_s: float | None = None
+    """The stream's own time stamp, in seconds; `None` where it has none."""
 
 
 class Source(ABC):
@@ -59,6 +80,11 @@ class Source(ABC):
         """The files that are read, which no output may overwrite."""
         self.notes: list[str] = []
         """What a person should know about this stream, one line each."""
+
+    @property
+    def state(self) -> SourceState:
+        """How the source is doing. May be asked from any thread."""
+        return CONNECTED
 
     @abstractmethod
     def _take(self) -> FrameRecord | None:
