@@ -17,9 +17,18 @@ Frame: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.uint8]
 """A label map: uint8 (H, W), one class id per pixel."""
 
+Confidence: TypeAlias = NDArray[np.uint8]
+"""How sure the model is: uint8 (H, W), for each pixel 255 times the softmax probability of the class it was given."""
+
+CONFIDENCE = "confidence"
+"""Name of the output that some graphs have beside their labels."""
+
 
 INVALID = 255
-"""Label of every pixel of a frame whose logits hold a NaN or an infinity. No class has it: ids end at 254."""
+"""Label of every pixel of a frame whose logits hold a NaN or an infinity. No class has it: ids end at 253."""
+
+UNKNOWN = 254
+"""Label of a pixel whose confidence is too low for a class (`edgeseg.video.scene.unknown`). No class has it."""
 
 NO_NUMBERS = "{}: the model computed a NaN or an infinity, so no pixel has a class. Check it: edgeseg verify BUNDLE"
 
@@ -75,8 +84,9 @@ class Segmentation:
     latency_ms: float
     valid: bool = True
     """False where the model computed something that is no number: `labels` are then `INVALID` everywhere."""
-    confidence: NDArray[np.uint8] | None = None
-    """uint8 (H, W): the softmax probability of the label given, 255 for 1; `None` where the graph gives none."""
+    confidence: Confidence | None = None
+    """uint8 (H, W): the softmax probability of the label given, 255 for 1, and 0 where it is not `valid`; `None` where
+    the graph gives none."""
 
     def checked(self, name: str = "this frame") -> Labels:
         """The labels; raises `GateError` for a frame that is not valid, calling it `name`."""

@@ -12,10 +12,11 @@ from math import isfinite
 from typing import Any
 
 from edgeseg.bundle.fields import Fields, typed, typed_items
+from edgeseg.bundle.golden import GoldenEntry
 from edgeseg.bundle.seal import DIGEST, UNSEALED, parse_json, seal_holds, sealed_json
 from edgeseg.errors import BundleError, ConfigError
 from edgeseg.labels import LabelMap
-from edgeseg.types import TensorSpec
+from edgeseg.types import CONFIDENCE, TensorSpec
 
 SCHEMA = 1
 MANIFEST_NAME = "manifest.json"
@@ -30,7 +31,8 @@ class Contract:
     """What every graph of the bundle takes and gives, and, for information, what it does to a frame inside.
 
     `frame`: uint8 (1, H, W, 3) BGR; H and W are both `None` in a graph that takes any camera size.
-    `labels`: uint8 (1, H, W), class ids at the frame's own size.
+    `labels`: uint8 (1, H, W), class ids at the frame's own size. `confidence`: likewise, 255 times the probability of
+    each label, in a bundle whose graphs give it; else it is `None`, and not in the file.
     """
 
     frame: TensorSpec
@@ -40,14 +42,16 @@ class Contract:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     """RGB mean and standard deviation, in units of the full scale (1.0 is 255)."""
+    confidence: TensorSpec | None = None
 
     def __post_init__(self) -> None:
         batch, height, width, channels = self.frame.shape if len(self.frame.shape) == 4 else (0, 0, 0, 0)
         sizes_fit = (height is None) == (width is None) and all(size is None or size > 0 for size in (height, width))
         if (batch, channels) != (1, 3) or not sizes_fit or self.frame.dtype != "uint8":
             raise BundleError(f"the contract's input is {self.frame}; expected uint8 (1, H, W, 3).")
-        if self.labels.shape != (1, height, width) or self.labels.dtype != "uint8":
-            raise BundleError(f"the contract's output is {self.labels}; expected uint8 (1, H, W) of the input's size.")
+        for output in (self.labels, self.confidence):
+            if output is not None and (output.shape != (1, height, width) or output.dtype != "uint8"):
+                raise BundleError(f"the contract's output is {output}; expected uint8 (1, H, W) of the input's size.")
         if min(self.network_hw) < 1 or min(self.std) <= 0 or not all(map(isfinite, (*self.mean, *self.std))):
             raise BundleError(f"network_hw={self.network_hw}, mean={self.mean}, std={self.std}: not sizes and scales.")
 
@@ -57,8 +61,10 @@ class Contract:
         network_hw: tuple[int, int],
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
+        *,
+        confidence: bool = False,
     ) -> Contract:
-        """The contract for one camera size, or for any (`None`)."""
+        """The contract for one camera size, or for any (`None`); with a second output if `confidence`."""
         height, width = (None, None) if camera_hw is None else (int(camera_hw[0]), int(camera_hw[1]))
         frame = TensorSpec("frame", "uint8", (1, height, width, 3))
         labels = TensorSpec("labels", "uint8", (1, height, width))
@@ -68,7 +74,15 @@ class Contract:
             network_hw=(int(network_hw[0]), int(network_hw[1])),
             mean=(float(mean[0]), float(mean[1]), float(mean[2])),
             std=(float(std[0]), float(std[1]), float(std[2])),
+            confidence=TensorSpec(CONFIDENCE, "uint8", (1, height, width)) if confidence else None,
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as in the file."""
+        value = asdict(self)
+        if self.confidence is None:
+            del value["confidence"]
+        return value
 
     @property
     def camera_hw(self) -> tuple[int, int] | None:
@@ -85,16 +99,6 @@ class GraphEntry:
     opset: int
     bytes: int
     params: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GoldenEntry:
-    """A golden frame: paths of picture and labels, and for each precision how many pixels may differ on replay."""
-
-    name: str
-    frame: str
-    labels: str
-    may_differ: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +136,19 @@ class Manifest:
         if not self.graphs or not self.golden:
             raise BundleError("a bundle holds at least one graph and one golden frame; this manifest does not.")
         used = [graph.file for graph in self.graphs.values()]
-        used += [path for golden in self.golden for path in (golden.frame, golden.labels)]
+        used += [path for golden in self.golden for path in golden.files]
         if sorted(used) != sorted(self.files):
             odd = sorted(set(used) ^ set(self.files)) or ["one path used twice"]
             raise BundleError(f"the manifest's graphs and golden frames are not the files it hashes: {', '.join(odd)}.")
         for golden in self.golden:
             if set(golden.may_differ) != set(self.graphs) or min(golden.may_differ.values()) < 0:
                 raise BundleError(f"golden frame {golden.name} has no tolerance for each of: {', '.join(self.graphs)}.")
+            sure = golden.confidence
+            if sure and (set(sure.may_differ) != set(self.graphs) or min(sure.may_differ.values()) < 0):
+                known = ", ".join(self.graphs)
+                raise BundleError(
+                    f"the confidence of golden frame {golden.name} has no tolerance for each of: {known}."
+                )
 
     def to_bytes(self) -> bytes:
         """The sealed file; anything in the records that JSON cannot hold (NaN, arrays) raises `ConfigError`."""
@@ -149,9 +159,9 @@ class Manifest:
             "created": self.created,
             "edgeseg": self.edgeseg,
             "classes": self.label_map.to_dict(),
-            "contract": asdict(self.contract),
+            "contract": self.contract.to_dict(),
             "graphs": {precision: asdict(graph) for precision, graph in self.graphs.items()},
-            "golden": [asdict(golden) for golden in self.golden],
+            "golden": [golden.to_dict() for golden in self.golden],
             "lineage": self.lineage,
             "accuracy": self.accuracy,
             "parity": self.parity,
@@ -192,7 +202,7 @@ class Manifest:
             label_map=_read_label_map(top.take("classes", dict)),
             contract=_read_contract(top.take("contract", dict)),
             graphs={key: _read_graph(graph, key) for key, graph in top.take("graphs", dict).items()},
-            golden=tuple(_read_golden(entry) for entry in top.take("golden", list)),
+            golden=tuple(GoldenEntry.read(entry) for entry in top.take("golden", list)),
             lineage=top.take("lineage", dict),
             accuracy=top.take_or_none("accuracy", dict),
             parity=top.take_or_none("parity", dict),
@@ -219,12 +229,14 @@ def _read_contract(value: dict[str, Any]) -> Contract:
     height, width = fields.take_list("network_hw", int, 2)
     mean = fields.take_list("mean", float, 3)
     std = fields.take_list("std", float, 3)
+    confidence = fields.take("confidence", dict) if "confidence" in value else None
     contract = Contract(
         frame=_read_spec(fields.take("frame", dict), "the contract's frame"),
         labels=_read_spec(fields.take("labels", dict), "the contract's labels"),
         network_hw=(height, width),
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
+        confidence=None if confidence is None else _read_spec(confidence, "the contract's confidence"),
     )
     fields.done()
     return contract
@@ -246,13 +258,5 @@ def _read_graph(value: Any, precision: str) -> GraphEntry:
         bytes=fields.take("bytes", int),
         params=fields.take_or_none("params", int),
     )
-    fields.done()
-    return entry
-
-
-def _read_golden(value: Any) -> GoldenEntry:
-    fields = Fields(value, "a golden frame of the manifest")
-    may_differ = typed_items(fields.take("may_differ", dict), int, "may_differ")
-    entry = GoldenEntry(fields.take("name", str), fields.take("frame", str), fields.take("labels", str), may_differ)
     fields.done()
     return entry

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.bundle.manifest import MANIFEST_NAME, Contract, GoldenEntry, GraphEntry, Manifest
+from edgeseg.bundle.golden import GoldenEntry, GoldenFrame, golden_problem
+from edgeseg.bundle.manifest import MANIFEST_NAME, Contract, GraphEntry, Manifest
 from edgeseg.errors import BundleError
 from edgeseg.files import sha256_file
 from edgeseg.labels import LabelMap
-from edgeseg.types import Frame, Labels
-
-
-@dataclass(frozen=True, slots=True)
-class GoldenFrame:
-    """A frame, uint8 (H, W, 3) BGR, with the trained network's labels, uint8 (H, W).
-
-    `may_differ`: precision → number of pixels that a replay may label otherwise; processors round differently.
-    """
-
-    name: str
-    frame_bgr: Frame
-    labels: Labels
-    may_differ: Mapping[str, int]
 
 
 class Bundle:
@@ -103,10 +89,19 @@ class Bundle:
     def _decode(self, entry: GoldenEntry) -> GoldenFrame:
         frame = _decode_png(self._read(entry.frame))
         labels = _decode_png(self._read(entry.labels))
-        problem = golden_problem(frame, labels, self.contract, self.label_map)
+        sure = entry.confidence
+        confidence = None if sure is None else _decode_png(self._read(sure.file))
+        problem = golden_problem(frame, labels, self.contract, self.label_map, confidence)
         if problem:
             raise BundleError(f"{self.path}: golden frame {entry.name}: {problem}. Export it again.")
-        return GoldenFrame(entry.name, np.asarray(frame, np.uint8), np.asarray(labels, np.uint8), entry.may_differ)
+        return GoldenFrame(
+            entry.name,
+            np.asarray(frame, np.uint8),
+            np.asarray(labels, np.uint8),
+            entry.may_differ,
+            None if confidence is None else np.asarray(confidence, np.uint8),
+            None if sure is None else sure.may_differ,
+        )
 
     def _read(self, relative: str) -> bytes:
         data = b""
@@ -137,21 +132,6 @@ class Bundle:
                 f"{path} is damaged or altered: its sha256 is {found[:12]}…, the manifest says {expected[:12]}…. "
                 "Copy the bundle again, or export it again."
             )
-
-
-def golden_problem(
-    frame: NDArray[np.generic], labels: NDArray[np.generic], contract: Contract, label_map: LabelMap
-) -> str | None:
-    """What is wrong with a golden pair, in words; `None` if it is a frame and its labels as the contract says."""
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
-        return f"the frame is {frame.dtype} {frame.shape}, expected uint8 (H, W, 3)"
-    if labels.dtype != np.uint8 or labels.shape != frame.shape[:2]:
-        return f"the labels are {labels.dtype} {labels.shape}, expected uint8 {frame.shape[:2]} as the frame"
-    if contract.camera_hw not in (None, frame.shape[:2]):
-        return f"the frame is {frame.shape[:2]}, the graphs take {contract.camera_hw}"
-    if labels.max() >= len(label_map):
-        return f"class id {labels.max()} in the labels, but there are {len(label_map)} classes"
-    return None
 
 
 def _decode_png(data: bytes) -> NDArray[np.generic]:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +17,13 @@ from typing import Any
 import cv2
 
 from edgeseg import __version__
-from edgeseg.bundle.manifest import MANIFEST_NAME, Contract, GoldenEntry, GraphEntry, Manifest
-from edgeseg.bundle.reader import Bundle, golden_problem
+from edgeseg.bundle.golden import GoldenConfidence, GoldenEntry, golden_problem
+from edgeseg.bundle.manifest import MANIFEST_NAME, Contract, GraphEntry, Manifest
+from edgeseg.bundle.reader import Bundle
 from edgeseg.errors import BundleError, ConfigError
 from edgeseg.files import fsync_folder, write_bytes
 from edgeseg.labels import LabelMap
-from edgeseg.types import Frame, Labels
+from edgeseg.types import Confidence, Frame, Labels
 
 MAY_DIFFER_PPM = {"fp32": 100, "fp16": 1000, "int8-cpu": 5000, "int8-trt": 10_000}
 """Precision → pixels in a million that a replay of a golden frame may label otherwise than the trained network did,
@@ -29,6 +31,10 @@ because processors round differently: agreement of at least 99.99 % in FP32 and 
 
 INT8 labels some pixels otherwise by its nature, as many as `add_golden` is told; for it these are the pixels that a
 device may add. For TensorRT more, because the graph was counted in another runtime."""
+
+CONFIDENCE_MAY_DIFFER = {"fp32": 0.0005, "fp16": 0.01, "int8-cpu": 0.01, "int8-trt": 0.02}
+"""Precision → by how much the confidence of a replay may differ from the trained network's, as a probability, in the
+mean of the pixels that keep their label. For INT8, as above, what a device may add."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
@@ -56,16 +62,17 @@ class BundleWriter:
         camera_hw: tuple[int, int] | None,
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
+        confidence: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self.path = Path(path)
         _refuse_to_replace(self.path)
         self._name = name
         self._label_map = label_map
-        self._contract = Contract.of(camera_hw, network_hw, mean, std)
+        self._contract = Contract.of(camera_hw, network_hw, mean, std, confidence=confidence)
         self._clock = clock
         self._graphs: dict[str, GraphEntry] = {}
-        self._golden_may_differ: dict[str, dict[str, int]] = {}
+        self._golden: dict[str, GoldenEntry] = {}
         self._files: dict[str, str] = {}
         self._folder: Path | None = None
 
@@ -93,24 +100,40 @@ class BundleWriter:
         self._graphs[precision] = GraphEntry(file, opset, len(model), params)
 
     def add_golden(
-        self, name: str, frame_bgr: Frame, labels: Labels, *, differing: Mapping[str, int] | None = None
+        self,
+        name: str,
+        frame_bgr: Frame,
+        labels: Labels,
+        *,
+        confidence: Confidence | None = None,
+        differing: Mapping[str, int] | None = None,
+        confidence_off: Mapping[str, float] | None = None,
     ) -> None:
-        """Add a frame, uint8 (H, W, 3) BGR, with the labels, uint8 (H, W), that the trained network gives it.
+        """Add a frame, uint8 (H, W, 3) BGR, with the labels, uint8 (H, W), that the trained network gives it, and the
+        confidence, likewise, in a bundle that has one.
 
-        `differing`: precision → pixels that its graph labels otherwise already here, where it was made.
+        `differing`: precision → pixels that its graph labels otherwise already here, where it was made;
+        `confidence_off`: precision → mean difference of its confidence here.
         """
-        if not _NAME.fullmatch(name) or name in self._golden_may_differ:
+        if not _NAME.fullmatch(name) or name in self._golden:
             raise ConfigError(f"golden frame {name!r}: the name must be unique, of letters, digits, - and _.")
-        problem = golden_problem(frame_bgr, labels, self._contract, self._label_map)
+        problem = golden_problem(frame_bgr, labels, self._contract, self._label_map, confidence)
         if problem:
             raise ConfigError(f"golden frame {name}: {problem}.")
-        self._write(f"golden/{name}.png", cv2.imencode(".png", frame_bgr)[1].tobytes())
-        self._write(f"golden/{name}.labels.png", cv2.imencode(".png", labels)[1].tobytes())
-        here = differing or {}
-        self._golden_may_differ[name] = {
+        frame_file = self._write_png(f"golden/{name}.png", frame_bgr)
+        labels_file = self._write_png(f"golden/{name}.labels.png", labels)
+        here, off = differing or {}, confidence_off or {}
+        may_differ = {
             precision: here.get(precision, 0) + labels.size * ppm // 1_000_000
             for precision, ppm in MAY_DIFFER_PPM.items()
         }
+        sure = None
+        if confidence is not None:
+            sure = GoldenConfidence(
+                self._write_png(f"golden/{name}.confidence.png", confidence),
+                {precision: off.get(precision, 0.0) + more for precision, more in CONFIDENCE_MAY_DIFFER.items()},
+            )
+        self._golden[name] = GoldenEntry(name, frame_file, labels_file, may_differ, sure)
 
     def finish(
         self,
@@ -129,7 +152,7 @@ class BundleWriter:
             label_map=self._label_map,
             contract=self._contract,
             graphs=self._graphs,
-            golden=tuple(self._golden_entry(name) for name in self._golden_may_differ),
+            golden=tuple(self._of_these_graphs(entry) for entry in self._golden.values()),
             files=self._files,
             lineage=lineage,
             accuracy=accuracy,
@@ -147,9 +170,17 @@ class BundleWriter:
         self._folder = None
         return Bundle.open(self.path)
 
-    def _golden_entry(self, name: str) -> GoldenEntry:
-        may_differ = {precision: self._golden_may_differ[name][precision] for precision in self._graphs}
-        return GoldenEntry(name, f"golden/{name}.png", f"golden/{name}.labels.png", may_differ)
+    def _of_these_graphs(self, entry: GoldenEntry) -> GoldenEntry:
+        """The entry with the tolerances of those precisions alone that the bundle has."""
+        sure = entry.confidence
+        if sure is not None:
+            sure = replace(sure, may_differ={precision: sure.may_differ[precision] for precision in self._graphs})
+        may_differ = {precision: entry.may_differ[precision] for precision in self._graphs}
+        return replace(entry, may_differ=may_differ, confidence=sure)
+
+    def _write_png(self, relative: str, picture: Frame | Labels) -> str:
+        self._write(relative, cv2.imencode(".png", picture)[1].tobytes())
+        return relative
 
     def _write(self, relative: str, data: bytes) -> None:
         with self._naming_the_target():

@@ -19,7 +19,8 @@ from edgeseg.engine.cuda import Cuda, CudaError, Graph, Stream
 from edgeseg.engine.log import Log
 from edgeseg.engine.sealed_io import SealedIo
 from edgeseg.errors import BackendUnavailable
-from edgeseg.types import Frame, Labels
+from edgeseg.runtime.session import SessionOutput
+from edgeseg.types import Frame
 
 CHANNELS = 3
 
@@ -41,7 +42,7 @@ class EngineRunner:
         self._buffers: list[Buffer] = []
         self._shape: tuple[int, ...] | None = None
         self._frame: Frame = np.empty(0, np.uint8)
-        self._labels: Labels = np.empty(0, np.uint8)
+        self._given: list[NDArray[np.uint8]] = []
         self._ran_before = False
         self._graph: Graph | None = None
         self._owned = ExitStack()
@@ -71,21 +72,21 @@ class EngineRunner:
         self.transfer = transfer
         height, width = self._io.sizes[2]
         make = TRANSFERS[transfer]
-        for spec, size in ((self._io.frame, height * width * CHANNELS), (self._io.labels, height * width)):
-            buffer = make(self._cuda, size)
+        for spec in (self._io.frame, *self._io.outputs):
+            buffer = make(self._cuda, height * width * (CHANNELS if spec is self._io.frame else 1))
             self._buffers.append(buffer)
             if not self._context.set_tensor_address(spec.name, buffer.device):
                 raise BackendUnavailable(f"TensorRT does not take a buffer for {spec.name}: {self._log.explain()}.")
 
-    def run(self, frame: Frame) -> Labels:
-        """uint8 (1, H, W, 3) BGR, of a size in `io.sizes` → uint8 (1, H, W), an array of the caller's own."""
+    def run(self, frame: Frame) -> SessionOutput:
+        """uint8 (1, H, W, 3) BGR, of a size in `io.sizes` → uint8 (1, H, W) each, arrays of the caller's own."""
         self._cuda.use_device()
         if frame.shape != self._shape:
             self._take_shape(frame.shape)
         np.copyto(self._frame, frame)
         self._queue()
         self._stream.synchronize()
-        return np.array(self._labels)
+        return SessionOutput(*map(np.array, self._given))
 
     def close(self) -> None:
         """Free the graph, the context, the buffers and the stream; harmless when done twice."""
@@ -98,8 +99,9 @@ class EngineRunner:
             known = self._context.set_input_shape(self._io.frame.name, shape)
             if not known or self._context.infer_shapes():
                 raise BackendUnavailable(f"TensorRT does not take frames of shape {shape}: {self._reason()}.")
-        self._frame = _view(self._buffers[0], shape)
-        self._labels = _view(self._buffers[1], shape[:3])
+        frame, *outputs = self._buffers
+        self._frame = _view(frame, shape)
+        self._given = [_view(buffer, shape[:3]) for buffer in outputs]
         self._ran_before = False
         self._shape = shape
 
@@ -116,11 +118,12 @@ class EngineRunner:
         self._ran_before = True
 
     def _queue_steps(self) -> None:
-        frame, labels = self._buffers
+        frame, *outputs = self._buffers
         frame.to_device(self._frame.nbytes, self._stream)
         if not self._context.execute_async_v3(int(self._stream.handle)):
             raise BackendUnavailable(f"TensorRT could not run a frame: {self._reason()}.")
-        labels.to_host(self._labels.nbytes, self._stream)
+        for buffer, given in zip(outputs, self._given, strict=True):
+            buffer.to_host(given.nbytes, self._stream)
 
     def _capture(self) -> None:
         """Some engines cannot be captured: those that wait for the GPU inside, for loops or sizes known only there."""

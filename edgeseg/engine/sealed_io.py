@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeseg.errors import InputError
-from edgeseg.types import Frame, TensorSpec
+from edgeseg.types import CONFIDENCE, Frame, TensorSpec
 
 Hw = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class SealedIo:
-    """An engine's one input and one output, with the frames that it takes."""
+    """An engine's one input and its outputs, with the frames that it takes."""
 
     frame: TensorSpec
     """uint8 (1, H, W, 3) BGR; H and W are `None` where the engine takes a range of sizes."""
@@ -21,6 +21,13 @@ class SealedIo:
     """uint8 (1, H, W)."""
     sizes: tuple[Hw, Hw, Hw]
     """Height and width in pixels: the smallest frame, the one it was made fastest for, the largest."""
+    confidence: TensorSpec | None = None
+    """uint8 (1, H, W), where the graph gives it."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The labels, and the confidence if there is one."""
+        return (self.labels,) if self.confidence is None else (self.labels, self.confidence)
 
     @property
     def dynamic(self) -> bool:
@@ -45,25 +52,29 @@ def read_io(trt: Any, engine: Any, name: str) -> SealedIo:
     taken = [tensor for tensor in names if engine.get_tensor_mode(tensor) == trt.TensorIOMode.INPUT]
     specs = {tensor: _spec(trt, engine, tensor) for tensor in names}
     inputs = [specs[tensor] for tensor in taken]
-    outputs = [specs[tensor] for tensor in names if tensor not in taken]
-    sealed = len(inputs) == 1 and len(outputs) == 1 and _fit(inputs[0], outputs[0])
+    # TensorRT does not promise an order, so the confidence is told by its name.
+    outputs = sorted((specs[tensor] for tensor in names if tensor not in taken), key=lambda s: s.name == CONFIDENCE)
+    known = len(outputs) == 1 or [spec.name for spec in outputs[1:]] == [CONFIDENCE]
+    sealed = len(inputs) == 1 and known and all(_fit(inputs[0], output) for output in outputs)
     if not sealed:
         found = "; ".join(map(str, [*inputs, *outputs]))
         raise InputError(
-            f"{name} is not a sealed engine: expected uint8 (1, H, W, 3) in and uint8 (1, H, W) out, found {found}."
+            f"{name} is not a sealed engine: expected uint8 (1, H, W, 3) in and uint8 (1, H, W) out, and maybe "
+            f"{CONFIDENCE} of the same shape, found {found}."
         )
     frame, labels = inputs[0], outputs[0]
+    confidence = outputs[1] if len(outputs) > 1 else None
     _, height, width, _ = frame.shape
     if height is not None and width is not None:
-        return SealedIo(frame, labels, ((height, width),) * 3)
+        return SealedIo(frame, labels, ((height, width),) * 3, confidence)
     low, opt, high = ((int(shape[1]), int(shape[2])) for shape in engine.get_tensor_profile_shape(frame.name, 0))
-    return SealedIo(frame, labels, (low, opt, high))
+    return SealedIo(frame, labels, (low, opt, high), confidence)
 
 
-def _fit(frame: TensorSpec, labels: TensorSpec) -> bool:
+def _fit(frame: TensorSpec, output: TensorSpec) -> bool:
     size = frame.shape[1:3] if len(frame.shape) == 4 else ()
     fits = (frame.dtype, frame.shape) == ("uint8", (1, *size, 3))
-    return fits and (labels.dtype, labels.shape) == ("uint8", (1, *size))
+    return fits and (output.dtype, output.shape) == ("uint8", (1, *size))
 
 
 def _spec(trt: Any, engine: Any, name: str) -> TensorSpec:

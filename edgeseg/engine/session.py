@@ -22,9 +22,9 @@ from edgeseg.engine.runner import CHANNELS, EngineRunner
 from edgeseg.engine.sealed_io import read_io
 from edgeseg.engine.store import StoredEngine, ensure_engine
 from edgeseg.errors import BackendUnavailable, ConfigError, InputError
-from edgeseg.runtime.session import Session, check_input, check_output
+from edgeseg.runtime.session import Session, SessionOutput, check_input, check_output
 from edgeseg.settings import one_of
-from edgeseg.types import Frame, Labels
+from edgeseg.types import Frame
 
 MEASURED = "measured"
 """The transfer that is fastest here."""
@@ -82,7 +82,7 @@ class TensorRTSession(Session):
             self._kept: list[Any] = [logger, runtime, engine]
             owned.callback(self._let_go)
             self._io = read_io(trt, engine, name)
-            self.inputs, self.outputs = self._io.frame, self._io.labels
+            self.inputs, self.outputs, self.confidence = self._io.frame, self._io.labels, self._io.confidence
             first = "copied" if transfer == MEASURED else transfer
             runner = EngineRunner(engine, self._io, cuda, transfer=first, cuda_graph=cuda_graph, log=log)
             owned.callback(runner.close)
@@ -136,14 +136,14 @@ class TensorRTSession(Session):
         """Why frames are not launched as a graph; `None` while there is no reason."""
         return self._running().graph_refused
 
-    def run(self, frame: Frame) -> Labels:
-        """uint8 (1, H, W, 3) BGR → uint8 (1, H, W)."""
+    def run_all(self, frame: Frame) -> SessionOutput:
+        """uint8 (1, H, W, 3) BGR → uint8 (1, H, W) labels, and confidence where the engine gives it."""
         check_input(frame, self.inputs)
         runner = self._running()
         self._io.check_size(frame)
-        labels = runner.run(frame)
-        check_output(labels, frame, self.backend)
-        return labels
+        output = runner.run(frame)
+        check_output(output, frame, self.backend)
+        return output
 
     def close(self) -> None:
         """Free the GPU's memory, the pinned memory and the stream."""

@@ -160,17 +160,21 @@ def _config(bundle: Bundle, name: str, platform: str, backend: str, file: str, k
         f"backend: {_quoted(backend)}\n"
         f"default_model_filename: {_quoted(file)}\n"
         "max_batch_size: 0\n"
-        f"input [\n{_tensor(contract.frame)}]\n"
-        f"output [\n{_tensor(contract.labels)}]\n"
+        f"input [\n{_tensors(contract.frame)}]\n"
+        f"output [\n{_tensors(contract.labels, contract.confidence)}]\n"
         f"instance_group [\n  {{\n    count: 1\n    kind: {kind}\n  }}\n]\n"
         f"{optimization}"
     )
 
 
+def _tensors(*specs: TensorSpec | None) -> str:
+    return ",\n".join(_tensor(spec) for spec in specs if spec is not None) + "\n"
+
+
 def _tensor(spec: TensorSpec) -> str:
     dims = ", ".join("-1" if size is None else str(size) for size in spec.shape)
     kind = _TYPES[spec.dtype]
-    return f"  {{\n    name: {_quoted(spec.name)}\n    data_type: {kind}\n    dims: [ {dims} ]\n  }}\n"
+    return f"  {{\n    name: {_quoted(spec.name)}\n    data_type: {kind}\n    dims: [ {dims} ]\n  }}"
 
 
 def _parameters(bundle: Bundle, precision: str, **more: str) -> str:

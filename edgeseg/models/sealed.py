@@ -1,6 +1,7 @@
 """The sealed I/O contract: what a camera gives goes in, what a screen needs comes out.
 
     frame uint8 (1, H, W, 3) BGR → resize · RGB · normalise · network · argmax · resize → labels uint8 (1, H, W)
+                                                                    └ softmax · resize → confidence uint8 (1, H, W)
 
 Preprocessing exists here once: training, evaluation, calibration and the exported graph all run this code, so a model
 cannot be fed differently from how it was trained.
@@ -18,7 +19,7 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 from edgeseg.errors import ConfigError, InputError
 
 _WHITE = 255.0
-"""Largest grey level of a uint8 frame; mean and std are given on the scale where it is 1."""
+"""Largest grey level of a uint8 frame; mean and std are given on the scale where it is 1. As a confidence it is 1."""
 
 
 class Preprocess(nn.Module):
@@ -93,6 +94,16 @@ class SealedNetwork(nn.Module):
         # ids travel as float between ArgMax and the output, again because TensorRT has no uint8 inside a graph.
         labels = logits.argmax(1, keepdim=True).to(torch.float32)
         return _resize(labels, frame_hw, "nearest-exact").squeeze(1).to(torch.uint8)
+
+    def confidence(self, logits: torch.Tensor, frame_hw: Sequence[int]) -> torch.Tensor:
+        """float32 logits (1, C, h, w) → uint8 (1, H, W), 255 times the softmax probability of the largest logit.
+
+        That is 1 / Σ exp(logit − largest): each term is at most 1 and one of them is 1, so nothing overflows. It is
+        taken and resized where `labels` takes and resizes its class, so each pixel has the confidence of its own label.
+        """
+        above = logits - logits.amax(1, keepdim=True)
+        levels = (_WHITE / above.exp().sum(1, keepdim=True)).round()
+        return _resize(levels, frame_hw, "nearest-exact").squeeze(1).to(torch.uint8)
 
 
 def _channels(values: Sequence[float]) -> torch.Tensor:

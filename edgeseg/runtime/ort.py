@@ -10,8 +10,8 @@ import numpy as np
 from edgeseg.bundle import Bundle
 from edgeseg.errors import BackendUnavailable, InputError, UnavailableError
 from edgeseg.lazy import require
-from edgeseg.runtime.session import Session, check_input, check_output
-from edgeseg.types import Frame, Labels, TensorSpec
+from edgeseg.runtime.session import Session, SessionOutput, check_input, check_output
+from edgeseg.types import CONFIDENCE, Frame, TensorSpec
 
 CPU = "CPUExecutionProvider"
 
@@ -66,7 +66,9 @@ class OrtSession(Session):
                 f"onnxruntime fell back from {', '.join(providers)} to {', '.join(used)}: the provider's libraries are "
                 "missing or do not match. Ask for CPUExecutionProvider, or see: edgeseg doctor"
             )
-        self.inputs, self.outputs = sealed_specs(session, name)
+        self.inputs, self.outputs, self.confidence = sealed_specs(session, name)
+        given = (self.outputs, self.confidence)
+        self._names = [spec.name for spec in given if spec is not None]
         self._session: Any = session
 
     @classmethod
@@ -79,18 +81,18 @@ class OrtSession(Session):
             name=str(bundle.graph_path(precision)),
         )
 
-    def run(self, frame: Frame) -> Labels:
-        """uint8 (1, H, W, 3) BGR → uint8 (1, H, W)."""
+    def run_all(self, frame: Frame) -> SessionOutput:
+        """uint8 (1, H, W, 3) BGR → uint8 (1, H, W) labels, and confidence where the graph gives it."""
         check_input(frame, self.inputs)
         if self._session is None:
             raise InputError("this onnxruntime session was closed; open a new one.")
         try:
-            (labels,) = self._session.run([self.outputs.name], {self.inputs.name: frame})
+            given = self._session.run(self._names, {self.inputs.name: frame})
         except Exception as error:
             raise InputError(f"onnxruntime failed on a frame of {frame.shape}: {one_line(error)}") from error
-        labels = np.asarray(labels)
-        check_output(labels, frame, self.backend)
-        return labels
+        output = SessionOutput(*map(np.asarray, given))
+        check_output(output, frame, self.backend)
+        return output
 
     def close(self) -> None:
         """Free the session."""
@@ -117,22 +119,24 @@ def require_providers(ort: Any, providers: Sequence[str]) -> None:
         raise BackendUnavailable(f"this onnxruntime has no {', '.join(missing)}; it has: {', '.join(here)}.")
 
 
-def sealed_specs(session: Any, name: str) -> tuple[TensorSpec, TensorSpec]:
-    """The graph's input and output, if it is a sealed one."""
+def sealed_specs(session: Any, name: str) -> tuple[TensorSpec, TensorSpec, TensorSpec | None]:
+    """The graph's frame, labels and, if it gives it, confidence; raises `InputError` if it is not a sealed one."""
     inputs = [_spec(node) for node in session.get_inputs()]
     outputs = [_spec(node) for node in session.get_outputs()]
     sealed = (
         len(inputs) == 1
-        and len(outputs) == 1
+        and len(outputs) > 0
+        and [output.name for output in outputs[1:]] in ([], [CONFIDENCE])
         and (inputs[0].dtype, len(inputs[0].shape)) == ("uint8", 4)
-        and (outputs[0].dtype, len(outputs[0].shape)) == ("uint8", 3)
+        and all((output.dtype, len(output.shape)) == ("uint8", 3) for output in outputs)
     )
     if not sealed:
         found = "; ".join(map(str, [*inputs, *outputs]))
         raise InputError(
-            f"{name} is not a sealed graph: expected uint8 (1, H, W, 3) in and uint8 (1, H, W) out, found {found}."
+            f"{name} is not a sealed graph: expected uint8 (1, H, W, 3) in and uint8 (1, H, W) out, and maybe "
+            f"{CONFIDENCE} of the same shape, found {found}."
         )
-    return inputs[0], outputs[0]
+    return inputs[0], outputs[0], outputs[1] if len(outputs) > 1 else None
 
 
 def _spec(node: Any) -> TensorSpec:

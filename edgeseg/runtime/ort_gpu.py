@@ -1,4 +1,4 @@
-"""ONNX Runtime on an NVIDIA GPU: frame and labels bound to device memory once, and nothing left to the CPU in silence.
+"""ONNX Runtime on an NVIDIA GPU: frame and outputs bound to device memory once, and nothing left to the CPU in silence.
 
 Four things keep a run on the GPU, or end it with a reason. The provider must be there after the session was made. No
 node may be placed on the CPU (`session.disable_cpu_ep_fallback`), which for a graph that takes any camera size means
@@ -24,8 +24,8 @@ from edgeseg.bundle import Bundle
 from edgeseg.errors import BackendUnavailable, InputError
 from edgeseg.runtime.ort import CPU, UNOPTIMISED, import_onnxruntime, one_line, require_providers, sealed_specs
 from edgeseg.runtime.ort_cache import EngineCache
-from edgeseg.runtime.session import Session, check_input, check_output
-from edgeseg.types import Frame, Labels, TensorSpec
+from edgeseg.runtime.session import Session, SessionOutput, check_input, check_output
+from edgeseg.types import Frame, TensorSpec
 
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
@@ -57,7 +57,7 @@ class Target:
     providers: tuple[tuple[str, Mapping[str, str]], ...]
     """Execution providers with their options, in order of preference."""
     device: str = "cuda"
-    """Kind of memory that frame and labels lie in; "cpu" is for tests of the binding."""
+    """Kind of memory that frame and outputs lie in; "cpu" is for tests of the binding."""
     index: int = 0
 
     @property
@@ -67,7 +67,7 @@ class Target:
 
 
 class BoundSession(Session):
-    """A sealed graph in ONNX Runtime whose input and output are memory of the device, allocated once for a size.
+    """A sealed graph in ONNX Runtime whose input and outputs are memory of the device, allocated once for a size.
 
     `size_hw` is the frame's height and width in pixels at birth. A graph for one camera size is `fixed`; any other is
     opened again when a frame of another size comes, which takes as long as opening it; `opened` is called each time
@@ -97,12 +97,13 @@ class BoundSession(Session):
         height, width = size_hw if fixed else (None, None)
         self._bound: _Bound | None = self._bind(size_hw)
         self.inputs = TensorSpec(self._bound.inputs.name, "uint8", (1, height, width, 3))
-        self.outputs = TensorSpec(self._bound.outputs.name, "uint8", (1, height, width))
+        self.outputs, *others = (TensorSpec(spec.name, "uint8", (1, height, width)) for spec in self._bound.outputs)
+        self.confidence = others[0] if others else None
         self.placement = self._bound.placement
         """Provider → number of the graph's nodes that it runs; empty where this ONNX Runtime does not tell."""
 
-    def run(self, frame: Frame) -> Labels:
-        """uint8 (1, H, W, 3) BGR → uint8 (1, H, W)."""
+    def run_all(self, frame: Frame) -> SessionOutput:
+        """uint8 (1, H, W, 3) BGR → uint8 (1, H, W) labels, and confidence where the graph gives it."""
         check_input(frame, self.inputs)
         if self._bound is None:
             raise InputError(f"this {self.backend} session was closed; open a new one.")
@@ -110,11 +111,11 @@ class BoundSession(Session):
         if (height, width) != self._bound.size_hw:
             self._bound = self._bind((height, width))
         try:
-            labels = self._bound.run(frame)
+            output = self._bound.run(frame)
         except Exception as error:  # its exceptions have no common base but this
             raise InputError(f"{self.backend} failed on a frame of {frame.shape}: {one_line(error)}") from error
-        check_output(labels, frame, self.backend)
-        return labels
+        check_output(output, frame, self.backend)
+        return output
 
     def close(self) -> None:
         """Free session and buffers."""
@@ -194,7 +195,7 @@ class OrtTensorrtSession(BoundSession):
 
 
 class _Bound:
-    """A graph at one frame size, with its two buffers."""
+    """A graph at one frame size, with its buffers."""
 
     def __init__(
         self, ort: Any, model: bytes, target: Target, size_hw: Hw, threads: int | None, optimised: bool, name: str
@@ -220,23 +221,25 @@ class _Bound:
                 f"onnxruntime fell back from {', '.join(target.names)} to {', '.join(used)}: the provider's libraries "
                 "are missing or do not match. See: edgeseg doctor"
             )
-        self.inputs, self.outputs = sealed_specs(session, name)
+        self.inputs, *outputs = sealed_specs(session, name)
+        self.outputs = [spec for spec in outputs if spec is not None]
         self.placement = _placement(session)
         self.size_hw = size_hw
         make = ort.OrtValue.ortvalue_from_shape_and_type
         self._frame = make([1, *size_hw, 3], np.uint8, target.device, target.index)
-        self._labels = make([1, *size_hw], np.uint8, target.device, target.index)
+        self._given = [make([1, *size_hw], np.uint8, target.device, target.index) for _ in self.outputs]
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_input(self.inputs.name, self._frame)
-        self._binding.bind_ortvalue_output(self.outputs.name, self._labels)
+        for spec, memory in zip(self.outputs, self._given, strict=True):
+            self._binding.bind_ortvalue_output(spec.name, memory)
         self._session = session
 
-    def run(self, frame: Frame) -> Labels:
+    def run(self, frame: Frame) -> SessionOutput:
         """Copy in, run, copy out."""
         self._frame.update_inplace(np.ascontiguousarray(frame))
         self._session.run_with_iobinding(self._binding)
         # A copy: of CPU memory, `numpy` gives a view that the next frame would overwrite.
-        return np.array(self._labels.numpy())
+        return SessionOutput(*(np.array(memory.numpy()) for memory in self._given))
 
 
 def require_installed(ort: Any, providers: list[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeseg.bundle import Bundle
 from edgeseg.errors import InputError
@@ -22,7 +23,7 @@ Clock = Callable[[], float]
 
 
 class Segmenter:
-    """BGR uint8 frame (H, W, 3) → `Segmentation` with labels uint8 (H, W) at the frame's own size.
+    """BGR uint8 frame (H, W, 3) → `Segmentation`: labels uint8 (H, W) at the frame's own size, maybe with confidence.
 
         with Segmenter(Bundle.open("road.edgeseg")) as segmenter:
             labels = segmenter(frame_bgr).labels
@@ -81,6 +82,11 @@ class Segmenter:
         return self._session.inputs
 
     @property
+    def gives_confidence(self) -> bool:
+        """Whether segmentations say how sure they are: for a bundle, whether it was exported with --confidence."""
+        return self._session.confidence is not None
+
+    @property
     def backend(self) -> str:
         """Name of the runtime in use: onnxruntime, tensorrt, torch, fake."""
         return self._session.backend
@@ -114,14 +120,12 @@ class Segmenter:
         self.host_resize = self.host_resize or not fits
         batch = np.ascontiguousarray(frame, np.uint8)[np.newaxis]
         started = self._clock()
-        labels = self._session.run(batch)[0]
+        given = self._session.run_all(batch)
         latency_ms = 1000 * (self._clock() - started)
-        if not fits:
-            # The exact variant has half-pixel centres, as the frame's resize; plain INTER_NEAREST shifts the picture.
-            resized = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-            labels = np.asarray(resized, np.uint8)
+        labels = _resized(given.labels[0], (height, width))
+        confidence = None if given.confidence is None else _resized(given.confidence[0], (height, width))
         # The graph marks all pixels or none (ADR 26), so one tells.
-        return Segmentation(labels, latency_ms, valid=bool(labels[0, 0] != INVALID))
+        return Segmentation(labels, latency_ms, valid=bool(labels[0, 0] != INVALID), confidence=confidence)
 
     def close(self) -> None:
         """Close the session."""
@@ -134,6 +138,14 @@ class Segmenter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _resized(plane: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """uint8 (h, w) → (H, W), each pixel that of the nearest."""
+    if plane.shape == size_hw:
+        return plane
+    # The exact variant has half-pixel centres, as the frame's resize; plain INTER_NEAREST shifts the picture.
+    return np.asarray(cv2.resize(plane, size_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
 def _frame_problem(frame: Any) -> str | None:

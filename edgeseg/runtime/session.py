@@ -1,16 +1,19 @@
-"""The seam between edgeseg and a runtime: a session takes a frame and gives labels. One file, one line a runtime."""
+"""The seam between edgeseg and a runtime: a session takes a frame, and gives labels and maybe how sure of them it is.
+
+One file, one line a runtime.
+"""
 
 from __future__ import annotations
 
 import importlib
 from types import TracebackType
-from typing import Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 
 from edgeseg.bundle import Bundle
 from edgeseg.errors import BackendUnavailable, ConfigError, InputError
-from edgeseg.types import Frame, Labels, TensorSpec, graph_precision
+from edgeseg.types import Confidence, Frame, Labels, TensorSpec, graph_precision
 
 SESSIONS = {
     "tensorrt": "edgeseg.engine.session:TensorRTSession",
@@ -25,8 +28,20 @@ SESSIONS = {
 _Self = TypeVar("_Self", bound="Session")
 
 
+class SessionOutput(NamedTuple):
+    """What a model says of a frame."""
+
+    labels: Labels
+    """uint8 (1, H, W)."""
+    confidence: Confidence | None = None
+    """uint8 (1, H, W), 255 times the probability of each label; `None` where the model gives none."""
+
+
 class Session(Protocol):
-    """A model ready to run: uint8 (1, H, W, 3) BGR → uint8 (1, H, W). A context manager; holds memory until closed."""
+    """A model ready to run: uint8 (1, H, W, 3) BGR → uint8 (1, H, W). A context manager; holds memory until closed.
+
+    A runtime's class derives from it and writes `run_all` and `close`.
+    """
 
     backend: str
     """Its name in `SESSIONS`."""
@@ -34,10 +49,16 @@ class Session(Protocol):
     """The frame it takes; a size of `None` is any."""
     outputs: TensorSpec
     """The labels it gives."""
+    confidence: TensorSpec | None = None
+    """The confidence that it gives with them; `None`: none."""
+
+    def run_all(self, frame: Frame) -> SessionOutput:
+        """uint8 (1, H, W, 3) BGR → all that it gives; raises `InputError` for a frame that does not fit `inputs`."""
+        ...
 
     def run(self, frame: Frame) -> Labels:
-        """uint8 (1, H, W, 3) BGR → uint8 (1, H, W); raises `InputError` for a frame that does not fit `inputs`."""
-        ...
+        """uint8 (1, H, W, 3) BGR → the labels alone, uint8 (1, H, W)."""
+        return self.run_all(frame).labels
 
     def close(self) -> None:
         """Let go of the model. Closing twice is harmless; running afterwards is an error."""
@@ -92,9 +113,11 @@ def check_input(frame: Frame, spec: TensorSpec) -> None:
         raise InputError(f"the session got {frame.dtype} {frame.shape}, expected {spec}.")
 
 
-def check_output(labels: Labels, frame: Frame, backend: str) -> None:
+def check_output(output: SessionOutput, frame: Frame, backend: str) -> None:
     """Raise `InputError` if what the model gave is not uint8 (1, H, W) for a frame (1, H, W, 3)."""
-    if labels.dtype != np.uint8 or labels.shape != frame.shape[:3]:
-        raise InputError(
-            f"{backend} gave {labels.dtype} {labels.shape} for a frame {frame.shape}; expected uint8 {frame.shape[:3]}."
-        )
+    for given in output:
+        if given is not None and (given.dtype != np.uint8 or given.shape != frame.shape[:3]):
+            raise InputError(
+                f"{backend} gave {given.dtype} {given.shape} for a frame {frame.shape}; "
+                f"expected uint8 {frame.shape[:3]}."
+            )

@@ -8,12 +8,12 @@ import torch
 from edgeseg.bundle import Bundle
 from edgeseg.errors import ConfigError, InputError
 from edgeseg.models.sealed import SealedNetwork
-from edgeseg.runtime.session import Session, check_input, check_output, check_threads
-from edgeseg.types import INVALID, Frame, Labels, TensorSpec
+from edgeseg.runtime.session import Session, SessionOutput, check_input, check_output, check_threads
+from edgeseg.types import CONFIDENCE, INVALID, Frame, TensorSpec
 
 
 class TorchSession(Session):
-    """A sealed network in PyTorch, on the device where its parameters are.
+    """A sealed network in PyTorch, on the device where its parameters are. It gives the confidence too.
 
     `threads` sets the number of threads of the whole process: PyTorch has no other.
     """
@@ -27,6 +27,7 @@ class TorchSession(Session):
         height, width = sealed.camera_hw or (None, None)
         self.inputs = TensorSpec("frame", "uint8", (1, height, width, 3))
         self.outputs = TensorSpec("labels", "uint8", (1, height, width))
+        self.confidence = TensorSpec(CONFIDENCE, "uint8", (1, height, width))
         self._sealed: SealedNetwork | None = sealed.eval()
         self._device = next((parameter.device for parameter in sealed.parameters()), torch.device("cpu"))
 
@@ -38,8 +39,8 @@ class TorchSession(Session):
             f"{bundle.path} holds ONNX graphs, which torch does not run. Give the checkpoint, or use onnxruntime."
         )
 
-    def run(self, frame: Frame) -> Labels:
-        """uint8 (1, H, W, 3) BGR → uint8 (1, H, W)."""
+    def run_all(self, frame: Frame) -> SessionOutput:
+        """uint8 (1, H, W, 3) BGR → uint8 (1, H, W) labels and confidence."""
         check_input(frame, self.inputs)
         if self._sealed is None:
             raise InputError("this torch session was closed; open a new one.")
@@ -48,12 +49,14 @@ class TorchSession(Session):
         with torch.inference_mode():
             batch = torch.from_numpy(writable).to(self._device)
             logits = self._sealed.logits(batch)
-            found = self._sealed.labels(logits, batch.shape[1:3])
+            labels = self._sealed.labels(logits, batch.shape[1:3])
+            confidence = self._sealed.confidence(logits, batch.shape[1:3])
             if not torch.isfinite(logits).all():
-                found.fill_(INVALID)  # as the exported graph does
-            labels = np.asarray(found.cpu().numpy())
-        check_output(labels, frame, self.backend)
-        return labels
+                labels.fill_(INVALID)  # as the exported graph does
+                confidence.fill_(0)
+            output = SessionOutput(*(np.asarray(given.cpu().numpy()) for given in (labels, confidence)))
+        check_output(output, frame, self.backend)
+        return output
 
     def close(self) -> None:
         """Let go of the network."""

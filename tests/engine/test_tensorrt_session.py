@@ -351,7 +351,7 @@ def test_the_fake_gpu_is_as_late_as_a_real_one() -> None:
         session.run(black)
         np.copyto(runner._frame, red)
         runner._queue()
-        assert not runner._labels.any()
+        assert not runner._given[0].any()
         runner._stream.synchronize()
-        assert (runner._labels == 2).all()
+        assert (runner._given[0] == 2).all()
     assert ORIN.integrated
