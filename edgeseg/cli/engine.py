@@ -160,9 +160,11 @@ def _build(args: argparse.Namespace, recipe: EngineRecipe) -> int:
     from edgeseg.engine.driver import import_tensorrt, require_gpu
     from edgeseg.engine.store import build_engine, ensure_engine
 
+    # A wrong path is named before a missing GPU is; but the default bundle is not exported for a GPU that is not there.
+    named = None if args.bundle is None else Bundle.open(args.bundle)
     gpu = require_gpu()
     trt = import_tensorrt()
-    bundle = Bundle.open(bundle_path(args.bundle))
+    bundle = named or Bundle.open(bundle_path(None))
     bundle.graph_path(recipe.graph)
     fresh: list[BuiltEngine] = []
     bar = ProgressBar()

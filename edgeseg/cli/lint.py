@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from edgeseg.bundle import Bundle
     from edgeseg.cli.defaults import bundle_path
     from edgeseg.engine.lint import RULES, lint_bundle, lint_file
-    from edgeseg.errors import ConfigError
+    from edgeseg.errors import ConfigError, InputError
     from edgeseg.types import graph_precision
 
     if args.rules:
@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     if path.suffix == ".onnx":
         if args.precision is not None:
             raise ConfigError(f"--precision chooses a graph of a bundle; {path} is one graph.")
+        if not path.is_file():  # before a missing TensorRT is named, which the user may not need
+            raise InputError(f"{path}: there is no such file. Name a bundle's folder or an ONNX file.")
         target = _target(args, None)
         reports = [lint_file(path, target)]
     else:

@@ -145,7 +145,8 @@ def test_the_rules_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["road.onnx", "--for", "tensorrt-ten"], "not a TensorRT version"),
         (["road.onnx", "--for", "jetpack-4.6"], "JetPack is not known"),
         (["road.onnx", "--for", "tensorrt-10.3", "--precision", "fp16"], "--precision chooses a graph of a bundle"),
-        (["absent.onnx", "--for", "tensorrt-10.3"], "cannot be read"),
+        (["absent.onnx", "--for", "tensorrt-10.3"], "there is no such file"),
+        (["absent.onnx"], "there is no such file"),  # not that TensorRT is missing
         (["absent.edgeseg", "--for", "tensorrt-10.3"], "no such bundle"),
         (["text.onnx", "--for", "tensorrt-10.3"], "cannot be read as ONNX"),
     ],

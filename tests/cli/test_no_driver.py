@@ -44,3 +44,11 @@ def test_one_line_and_three(
     assert error.startswith("edgeseg: error: no NVIDIA driver (libcuda.so.1 is not found). On a PC, ")
     assert "--backend onnxruntime" in error
     assert error.count("\n") == 1
+
+
+def test_a_wrong_path_is_named_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(driver.require_gpu, "__defaults__", (0, no_library, "linux"))
+    assert main(["engine", "build", str(tmp_path / "absent.edgeseg")]) == 2
+    assert "no such bundle" in capsys.readouterr().err
