@@ -15,8 +15,8 @@ from edgeseg.types import Frame, Labels
 Rgb = tuple[int, int, int]
 
 VOID_COLOUR: Rgb = (0, 0, 0)
-MAX_CLASSES = 255
-"""Labels are uint8 and one value has to stay free for void."""
+MAX_CLASSES = 254
+"""Labels are uint8, and two values have to stay free: `edgeseg.types.INVALID`, often also void, and `UNKNOWN`."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ MIXED = frozenset({"background", "other", "others", "rest", "unknown", "unlabele
 PEDESTRIANS = ("pedestrian", "person", "people", "human", "rider", "bicyclist")
 """In the order in which `pedestrian_class` looks for them: on foot, or else riding."""
 
+PEOPLE = frozenset(PEDESTRIANS) | {"cyclist", "motorcyclist", "other-rider"}
+"""Somebody, on foot or riding (see `is_person`)."""
+
 
 def plain_name(name: str) -> str:
     """`construction--flat--Service_Lane` → `service-lane`."""
@@ -44,6 +47,11 @@ def is_road(name: str) -> bool:
 def is_ground(name: str) -> bool:
     """Whether a class of this name is road or other ground."""
     return is_road(name) or plain_name(name) in GROUND or "flat" in name.lower().split("--")
+
+
+def is_person(name: str) -> bool:
+    """Whether a class of this name is somebody, on foot or riding."""
+    return plain_name(name) in PEOPLE or "human" in name.lower().split("--")
 
 
 def road_ids(label_map: LabelMap) -> tuple[int, ...]:

@@ -92,7 +92,7 @@ def test_a_network_is_compared_with_those_on_its_trunk_alone() -> None:
 def test_classes_are_told_by_their_number() -> None:
     assert [label_map_for(count) for count in (11, 21, 2)] == [CAMVID, VOC, KITTI_ROAD]
     assert label_map_for(3).names == ("class_0", "class_1", "class_2")
-    assert len(set(label_map_for(255).palette)) == 255
+    assert len(set(label_map_for(254).palette)) == 254
 
 
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"model": s}, lambda s: {"model_state_dict": s, "lr": 0.1}])
