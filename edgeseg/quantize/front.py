@@ -53,10 +53,10 @@ def save_front(path: Path, search: Search, fp32: Score, budget: Budget, title: s
     axes.annotate("budget", (0.995, limit), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="top")
     axes.set_xlabel("median latency, ms" if timed else "layers left in float")
     if not timed:
-        # Room of one layer to each side: a single mix would otherwise stand on an axis of fractions of a layer.
+        # Room to each side: a single mix would otherwise stand on an axis of fractions of a layer.
         counts = [len(mix.kept) for mix in search.mixes]
-        axes.set_xlim(min(counts) - 1, max(counts) + 1)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(min(counts) - 0.5, max(counts) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylabel("mIoU, %" if labelled else "pixels of FP32's class, %")
     axes.set_title(f"{title}: green is within the budget; lines end at the bound", fontsize=10)
     axes.margins(x=0.15 if timed else None, y=0.15)
