@@ -23,7 +23,7 @@ _NO_SENSORS = ("PMIC-Die",)
 _INPUT_RAILS = ("VDD_IN", "POM_5V_IN")
 """Rails through which all power of a Jetson module flows: Orin Nano and NX, Xavier NX; Nano."""
 _NOT_IN_SUM = ("VDDQ_VDD2_1V8AO",)
-"""AGX Orin: fed by VIN_SYS_5V0, which is measured too."""
+"""AGX Orin's memory: taken to be fed by VIN_SYS_5V0, which is measured too."""
 
 
 @dataclass(frozen=True, slots=True)
