@@ -146,7 +146,8 @@ class Vitals:
             self._period_s += missed * PERIOD_S
         while now_s - self._period_s >= PERIOD_S:
             self._period_s += PERIOD_S
-            self._points.append(self._point())
+            if self._result is not None:
+                self._points.append(self._point())
             self._period = _Period()
 
     def _point(self) -> Point:
