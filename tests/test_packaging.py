@@ -87,6 +87,8 @@ def test_types_weights_tables_and_licences_are_in_the_wheel(names: set[str]) -> 
         "edgeseg/assets/default.safetensors",
         "edgeseg/assets/MODEL_CARD.md",
         "edgeseg/engine/tensorrt_names.json",
+        "edgeseg/web/static/index.html",
+        "edgeseg/web/static/app.js",
         f"{dist_info}/licenses/LICENSE",
     } <= names
 
@@ -96,10 +98,11 @@ def test_the_base_install_is_the_device_side_without_a_runtime(metadata: Message
 
 
 def test_extras(metadata: Message) -> None:
-    assert set(metadata.get_all("Provides-Extra") or []) == {"cpu", "gpu", "tensorrt", "train", "dev"}
+    assert set(metadata.get_all("Provides-Extra") or []) == {"cpu", "gpu", "tensorrt", "train", "web", "dev"}
     assert needs(metadata, "cpu") == {"onnxruntime"}
     assert needs(metadata, "gpu") == {"onnxruntime-gpu"}
     assert needs(metadata, "tensorrt") == {"tensorrt", "cuda-python", "onnx"}
+    assert needs(metadata, "web") == {"starlette", "uvicorn"}
     assert {"torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "safetensors"} <= needs(metadata, "train")
     assert {"pytest", "ruff", "mypy", "import-linter"} <= needs(metadata, "dev")
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "verify": "check a bundle's hashes and replay its golden frames",
     "selftest": "test this machine with the bundle, on CPU or GPU, and write a report",
     "run": "segment a camera, video, folder or the synthetic drive",
+    "serve": "run without a window, watched and steered from a browser",
     "predict": "segment photos, also with torchvision's pretrained networks",
     "data": "inspect a dataset, or convert it to a common layout",
     "doctor": "tell what this machine has and which commands will work",

@@ -111,9 +111,11 @@ const fixed = (value, digits) => (value === null ? "–" : value.toFixed(digits)
 function show() {
   const newest = points.findLast((point) => point.age !== null), { device } = state;
   text("source", `${state.source}${state.runtime.bundle ? ` · ${state.runtime.bundle}` : ""}`);
-  text("age", state.processed ? fixed(state.age_ms, 0) : "–");
-  text("age95", newest ? `p95 ${fixed(newest.p95, 0)} ms${state.deadline_ms ? `, ${state.deadline_misses} late` : ""}` : "");
-  text("fps", state.status === "live" ? fixed(state.fps, 1) : "0");
+  const live = state.status === "live";
+  text("age", live ? fixed(state.age_ms, 0) : "–");
+  const late = state.deadline_ms ? `, ${state.deadline_misses} late` : "";
+  text("age95", live && newest ? `p95 ${fixed(newest.p95, 0)} ms${late}` : lastFrame());
+  text("fps", live ? fixed(state.fps, 1) : "0");
   text("dropped", state.captured ? `${((100 * state.dropped) / state.captured).toFixed(1)} % dropped` : "");
   text("temperature", fixed(device.hottest_c, 0));
   text("hottest", nameOfHottest(device) ?? "no sensor readable here");
@@ -126,6 +128,8 @@ function show() {
   charts();
   say();
 }
+
+const lastFrame = () => (state.since_frame_s === null ? "no frame yet" : `last frame ${state.since_frame_s.toFixed(1)} s ago`);
 
 const nameOfHottest = ({ hottest_c, temperatures_c }) =>
   Object.keys(temperatures_c).find((name) => temperatures_c[name] === Math.round(hottest_c * 10) / 10);
