@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,17 +71,48 @@ def require_window(build: OpenCvBuild, environ: Mapping[str, str] = os.environ, 
         )
 
 
+class _Silence:
+    """OpenCV has one level for all threads: the first that wants silence lowers it, the last restores it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted_by = 0
+        self._before = _SILENT
+
+    def begin(self) -> None:
+        """One more wants silence."""
+        with self._lock:
+            if self._wanted_by == 0:
+                self._before = _logging().getLogLevel()
+                _logging().setLogLevel(_SILENT)
+            self._wanted_by += 1
+
+    def end(self) -> None:
+        """One wants it no more."""
+        with self._lock:
+            self._wanted_by -= 1
+            if self._wanted_by == 0:
+                _logging().setLogLevel(self._before)
+
+
+_SILENCE = _Silence()
+
+
+def _logging() -> Any:
+    """Where the level is set, in OpenCV 4 and in 5."""
+    return cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+
+
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV and its FFmpeg from writing to stderr: what they would say becomes one error of ours.
 
-    `OPENCV_FFMPEG_LOGLEVEL` is read once, when FFmpeg is first used; a value that the user has set is kept.
+    For any thread, also several at once. `OPENCV_FFMPEG_LOGLEVEL` is read once, when FFmpeg is first used; a value that
+    the user has set is kept.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET, libavutil/log.h
-    logging: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # where it is in OpenCV 4 and in 5
-    before = logging.getLogLevel()
-    logging.setLogLevel(_SILENT)
+    _SILENCE.begin()
     try:
         yield
     finally:
-        logging.setLogLevel(before)
+        _SILENCE.end()

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.data.images import MAX_PIXELS
 from edgeseg.errors import DataError
 from edgeseg.types import Frame
 
@@ -24,6 +25,11 @@ def to_bgr8(pixels: NDArray[Any] | None, where: str) -> Frame:
         raise DataError(
             f"{where}: a frame of {pixels.dtype} {pixels.shape}; expected uint8 or uint16 with 1, 3 or 4 channels. "
             "Set the camera to BGR, MJPG or YUYV."
+        )
+    height, width = pixels.shape[:2]
+    if height * width > MAX_PIXELS:
+        raise DataError(
+            f"{where}: {height}×{width} pixels; at most {MAX_PIXELS} are taken. Set the camera to a smaller picture."
         )
     narrow: NDArray[np.uint8] = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
     if channels == 3:

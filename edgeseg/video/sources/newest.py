@@ -24,7 +24,12 @@ class NewestFrame(Source):
     def __init__(self, inner: Source, timing: Timing = REAL_TIME) -> None:
         super().__init__(inner.uri, inner.clock, inner.fps)
         self.notes = inner.notes
+        self.skipped = 0
+        """Frames of `inner` that were thrown away before the first `read`, and are in no count."""
+        self.arrived_s = self.clock()
+        """When the newest frame came, on the source's clock; before the first one: when this was made."""
         self._inner = inner
+        self._wanted = False
         self._slot: FrameRecord | DataError | None = None
         self._failure: Exception | None = None
         self._finished = False
@@ -33,6 +38,14 @@ class NewestFrame(Source):
         self._changed = timing.condition()
         self._thread: Worker | None = None
 
+    def start(self) -> None:
+        """Start the reader before anybody reads. What comes until the first `read` is thrown away, and not counted.
+
+        So a connection stays alive while the model is being loaded, and no old frames queue up in it.
+        """
+        if self._thread is None:
+            self._thread = self._timing.start(self._pump, "edgeseg-capture")
+
     def read(self, timeout_s: float = 1.0) -> FrameRecord | None:
         """The newest frame not yet taken, waited for at most `timeout_s`; see `Source.read`.
 
@@ -40,8 +53,9 @@ class NewestFrame(Source):
         """
         if self.ended:
             return None
-        if self._thread is None:
-            self._thread = self._timing.start(self._pump, "edgeseg-capture")
+        with self._changed:
+            self._wanted = True
+        self.start()
         with self._changed:
             self._changed.wait_for(lambda: self._slot is not None or self._finished, timeout_s)
             taken, self._slot = self._slot, None
@@ -55,17 +69,27 @@ class NewestFrame(Source):
         return taken
 
     def close(self) -> None:
-        """Stop the reader. A frame that nobody took counts as dropped, so that the books are final."""
+        """Stop the reader, and wait for it. A frame that nobody took counts as dropped, so that the books are final."""
         self._closing.set()
         if self._thread is not None:
             self._thread.join(_JOIN_S)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """As `close`, without waiting: a reader that is stuck closes `inner` when it gets back."""
+        self._closing.set()
         with self._changed:
             if self._slot is not None:
                 self._slot = None
                 self.dropped += 1
             self.ended = True
-        if self._thread is None or not self._thread.is_alive():
+        if self._thread is None:
             self._inner.close()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the reader has not come back yet."""
+        return self._thread is not None and self._thread.is_alive()
 
     def _take(self) -> FrameRecord | None:
         return self._inner.read()
@@ -77,8 +101,8 @@ class NewestFrame(Source):
             self._finish(error)
         else:
             self._finish(None)
-        if self._closing.is_set():
-            self._inner.close()  # for a read that outlasted `close`
+        finally:
+            self._inner.close()
 
     def _capture(self) -> None:
         while not self._closing.is_set():
@@ -94,6 +118,10 @@ class NewestFrame(Source):
             with self._changed:
                 if self._closing.is_set():  # the books are final
                     return
+                self.arrived_s = self.clock()
+                if not self._wanted:
+                    self.skipped += 1
+                    continue
                 self.captured += 1
                 self.dropped += self._slot is not None
                 self._slot = arrived
