@@ -24,6 +24,7 @@ COMMANDS = {
     "selftest": "test this machine with the bundle, on CPU or GPU, and write a report",
     "run": "segment a camera, video, folder or the synthetic drive",
     "serve": "run without a window, watched and steered from a browser",
+    "recover": "finish the recordings that killed runs left",
     "predict": "segment photos, also with torchvision's pretrained networks",
     "data": "inspect a dataset, or convert it to a common layout",
     "doctor": "tell what this machine has and which commands will work",
