@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from edgeseg.errors import ConfigError
 from edgeseg.labels import LabelMap
 from edgeseg.video.overlay import MODES
+from edgeseg.video.stats import Ended
 
 
 class Controls:
@@ -19,7 +20,8 @@ class Controls:
     def __init__(self, label_map: LabelMap, *, mode: str = "blend", classes: Sequence[str] | None = None) -> None:
         self._lock = threading.Lock()
         self._label_map = label_map
-        self._paused = self._stopped = False
+        self._paused = False
+        self._stopped: Ended | None = None
         self._snapshots = 0
         self.mode = mode
         self.classes = classes
@@ -77,10 +79,10 @@ class Controls:
         return asked
 
     @property
-    def stopped(self) -> bool:
-        """Whether somebody has asked to end the run."""
+    def stopped(self) -> Ended | None:
+        """Why the run shall end; `None` while nobody has asked for it."""
         return self._stopped
 
-    def stop(self) -> None:
+    def stop(self, why: Ended = Ended.PAGE) -> None:
         """End the run; its files are finished."""
-        self._stopped = True
+        self._stopped = why

@@ -1,37 +1,68 @@
-"""The camera loop: capture → inference → overlay → output, each timed, every frame accounted for."""
+"""The camera loop: capture, inference, analysis and output at the same time, each timed, every frame accounted for."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from edgeseg.errors import DataError, EdgesegError, InputError, SourceError
-from edgeseg.labels import LabelMap
-from edgeseg.types import Frame, Segmentation
-from edgeseg.video.overlay import Overlay
+from edgeseg.errors import ConfigError
+from edgeseg.video.controls import Controls
+from edgeseg.video.pipeline.account import Account
+from edgeseg.video.pipeline.channel import Channel
+from edgeseg.video.pipeline.crew import Crew
+from edgeseg.video.pipeline.head import Head
+from edgeseg.video.pipeline.output import Output
+from edgeseg.video.pipeline.painter import Painter
+from edgeseg.video.pipeline.stages import Analysis, Inference, run_stage
+from edgeseg.video.pipeline.work import (
+    FrameAnalyser,
+    FrameMonitor,
+    FramePainter,
+    FrameSegmenter,
+    FrameSmoother,
+    Work,
+)
 from edgeseg.video.results import FrameResult
 from edgeseg.video.sinks import Sink
-from edgeseg.video.sources.base import FrameRecord, Source
-from edgeseg.video.stats import STAGES, Ended, RunReport, StageTimes
+from edgeseg.video.sources.base import Source
+from edgeseg.video.stats import Ended, RunReport
+from edgeseg.video.timing import REAL_TIME, Timing
 
-_POLL_S = 0.1
-"""A silent live source is waited for in steps of this length, between which a request to stop is seen."""
-_SMOOTHING = 0.1
-"""Weight of the newest frame in the rate and latency on the screen, which otherwise flicker too fast to read."""
-_NAMED_FAILURES = 5
-"""So many frames that failed are named in the notes; the others are counted."""
-_HOPELESS_AFTER = 30
-"""A live source of which not one frame worked by then is given up: it would fail for ever, and nobody would see it."""
+_LEAVE_AFTER_S = 1.2
+"""A source or a model that hangs is left behind so long after the end: a program that was told to end has to be gone
+within two seconds, and has files to finish in the rest of them."""
 
 
-class FrameSegmenter(Protocol):
-    """What the loop needs of a `Segmenter`."""
+_READER = {False: "capture", True: "inference"}
+"""Is the source live → the stage that asks it for frames."""
 
-    label_map: LabelMap
 
-    def __call__(self, frame_bgr: Frame) -> Segmentation:
-        """BGR uint8 (H, W, 3) → labels uint8 (H, W)."""
-        ...
+@dataclass(frozen=True, slots=True)
+class LoopConfig:
+    """How the loop runs."""
+
+    in_flight: int = 1
+    """Frames that may wait between two stages. More even out stages of changing length, and make frames older."""
+    deadline_ms: float | None = None
+    """Frames older than this when their output is done are counted as misses."""
+    stale_after_s: float | None = None
+    """Age at which the picture on the screen is called stale; `None`: 0.4 s, or later where the backend or the camera
+    is slow, see `edgeseg.video.pipeline.standstill`."""
+    snapshots: Path = Path()
+    """Folder for the pictures that `Controls.ask_snapshot` asks for."""
+
+    def __post_init__(self) -> None:
+        if self.in_flight < 1:
+            raise ConfigError(f"in_flight={self.in_flight}: expected 1 or more frames between two stages.")
+        if self.deadline_ms is not None and not 0 < self.deadline_ms < math.inf:
+            raise ConfigError(
+                f"deadline_ms={self.deadline_ms}: expected milliseconds above 0, or None for no deadline."
+            )
+        if self.stale_after_s is not None and not 0 < self.stale_after_s < math.inf:
+            raise ConfigError(f"stale_after_s={self.stale_after_s}: expected seconds above 0, or None for the default.")
 
 
 def run_loop(
@@ -39,156 +70,118 @@ def run_loop(
     segmenter: FrameSegmenter,
     sinks: Sequence[Sink] = (),
     *,
-    overlay: Overlay | None = None,
+    overlay: FramePainter | None = None,
+    analyser: FrameAnalyser | None = None,
+    monitor: FrameMonitor | None = None,
+    smoother: FrameSmoother | None = None,
+    controls: Controls | None = None,
+    config: LoopConfig | None = None,
     max_frames: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
     after_frame: Callable[[FrameResult], bool] | None = None,
+    degraded: str | None = None,
+    timing: Timing = REAL_TIME,
 ) -> RunReport:
-    """Segment the source's frames until it ends, `max_frames` are done, `stopped()`, or `after_frame` says no.
+    """Segment the source's frames until it ends, `max_frames` are done, or `stopped`, `controls`, `after_frame` say so.
 
-    Pictures are painted with `overlay` where a sink wants them. Closes the source, so that the count of its frames
-    is final; the sinks stay open. A frame that cannot be decoded or segmented is counted and named in the notes, and
-    the next one follows; if no frame works, the first error is raised. A source that breaks after its first frame ends
-    the run: see `RunReport.failure`.
+    A file's frames are read, segmented, painted and put out each on a thread of its own, with at most
+    `config.in_flight` waiting before each stage; output, `stopped` and `after_frame` are called in this thread. A live
+    source is asked for its newest frame when the model is free. Pictures are painted with `overlay` where a sink wants
+    them. When the picture on the screen gets old, or `controls` say pause, each such sink gets `Sink.waiting`.
+
+    Closes the source, so that the count of its frames is final; the sinks stay open. A frame that cannot be decoded or
+    segmented is counted and named in the notes, and the next one follows; if no frame works, the first error is
+    raised. Frames still on their way at the end count as dropped. A source that breaks after its first frame ends the
+    run: see `RunReport.failure`. A source or model that hangs then is left behind: see `RunReport.left_behind`.
+    What any stage raises is raised here.
     """
-    if overlay is None and any(sink.wants_picture for sink in sinks):
+    wanted = any(sink.wants_picture for sink in sinks)
+    if overlay is None and wanted:
         raise ValueError("a sink wants pictures, so the loop needs an overlay to paint them with")
-    run = _Run(source, segmenter, sinks, overlay)
+    config = config or LoopConfig()
+    controls = controls or Controls(segmenter.label_map)
+    painter = Painter(overlay, controls) if overlay is not None and wanted else None
+    account = Account(source.clock, config.deadline_ms)
+
+    def allowed() -> bool:
+        left = math.inf if max_frames is None else max_frames + account.passed_over - head.taken
+        return left > 0 and not controls.paused
+
+    head = Head(source, timing, allowed=allowed, paused_s=account.paused_s)
+    analysis = Analysis(
+        source, account, smoother=smoother, analyser=analyser, monitor=monitor, painter=painter, degraded=degraded
+    )
+    crew, analysed = Crew(timing), Channel[Work](config.in_flight, timing)
+    output = Output(
+        source,
+        analysed,
+        sinks,
+        account,
+        controls,
+        timing,
+        painter=painter,
+        stale_after_s=config.stale_after_s,
+        snapshots=config.snapshots,
+    )
+    left_behind: tuple[str, ...] = ()
     try:
-        ended = run.until_end(max_frames, stopped, after_frame)
+        _start(crew, head, Inference(segmenter, source.clock), analysis, analysed, source.live, config, timing)
+        ended = output.until_end(max_frames, stopped, after_frame)
+        defect = crew.defect
     finally:
+        left_behind = _end(crew, head, source, timing)
+    if defect is not None:
+        raise defect
+    first_error = account.first_error or head.failure
+    if account.frames == 0 and first_error is not None:
+        raise first_error
+    # A reader that was left behind may count one more at any time.
+    captured = source.dropped + head.taken if _READER[source.live] in left_behind else source.captured
+    on_their_way = head.taken - account.frames - account.failed
+    return account.report(
+        source=source.uri,
+        captured=captured,
+        dropped=source.dropped + on_their_way,
+        ended=ended or (Ended.SOURCE if head.failure is None else Ended.BROKEN),
+        failure=head.failure,
+        notes=(*source.notes, *account.notes, *(note for sink in sinks for note in sink.notes)),
+        queue_peak=crew.queue_peak,
+        left_behind=left_behind,
+    )
+
+
+def _start(
+    crew: Crew,
+    head: Head,
+    inference: Inference,
+    analysis: Analysis,
+    analysed: Channel[Work],
+    live: bool,
+    config: LoopConfig,
+    timing: Timing,
+) -> None:
+    """Start the threads. A live source reads on one of its own: a frame that waited here would only grow old."""
+    inferred = Channel[Work](config.in_flight, timing)
+    read: Channel[Work] | None = None
+    take: Callable[[], Work | None] = head.take
+    if not live:
+        read = Channel[Work](config.in_flight, timing)
+        crew.start(_READER[live], partial(run_stage, head.take, lambda _: None, read), None, read)
+        take = read.get
+    crew.start("inference", partial(run_stage, take, inference, inferred), read, inferred)
+    crew.start("analysis", partial(run_stage, inferred.get, analysis, analysed), inferred, analysed)
+
+
+def _end(crew: Crew, head: Head, source: Source, timing: Timing) -> tuple[str, ...]:
+    """Stop the threads and close the source. Returns which of them hang, and are left behind."""
+    until_s = timing.clock() + _LEAVE_AFTER_S
+    head.close()
+    crew.stop()
+    if source.live:
         source.close()
-    if run.frames == 0 and run.first_error is not None:
-        raise run.first_error
-    return run.report(ended)
-
-
-class _Run:
-    """The state of one run of the loop."""
-
-    def __init__(
-        self, source: Source, segmenter: FrameSegmenter, sinks: Sequence[Sink], overlay: Overlay | None
-    ) -> None:
-        self._source = source
-        self._segmenter = segmenter
-        self._sinks = sinks
-        self._overlay = overlay if any(sink.wants_picture for sink in sinks) else None
-        self._clock = source.clock
-        self._times = {stage: StageTimes() for stage in STAGES}
-        self._rate = _Rate()
-        self._notes: list[str] = []
-        self._began_s = self._done_s = self._clock()
-        self._paused_s = 0.0
-        self.frames = self.failed = self._invalid = 0
-        self.first_error: EdgesegError | None = None
-        self._failure: SourceError | None = None
-
-    def until_end(
-        self, max_frames: int | None, stopped: Callable[[], bool], after_frame: Callable[[FrameResult], bool] | None
-    ) -> Ended:
-        """Frame after frame. Returns why it ended."""
-        while not stopped():
-            if max_frames is not None and self.frames + self.failed >= max_frames:
-                return Ended.LIMIT
-            if self._source.live and self.frames == 0 and self.failed >= _HOPELESS_AFTER:
-                return Ended.BROKEN
-            try:
-                record = self._source.read(_POLL_S)
-            except DataError as error:
-                self._fail(error)
-                continue
-            except SourceError as error:
-                self.first_error = self.first_error or error
-                self._failure = error
-                return Ended.BROKEN
-            if record is None:
-                if self._source.ended:
-                    return Ended.SOURCE
-                continue
-            result = self._process(record)
-            if result is not None and after_frame is not None and not self._untimed(after_frame, result):
-                return Ended.KEY
-        return Ended.SIGNAL
-
-    def report(self, ended: Ended) -> RunReport:
-        """What happened."""
-        stages = {stage: times.percentiles() for stage, times in self._times.items()}
-        return RunReport(
-            source=self._source.uri,
-            captured=self._source.captured,
-            frames=self.frames,
-            dropped=self._source.dropped,
-            failed=self.failed,
-            invalid=self._invalid,
-            elapsed_s=self._done_s - self._began_s - self._paused_s,
-            stages={stage: percentiles for stage, percentiles in stages.items() if percentiles is not None},
-            ended=ended,
-            notes=(*self._source.notes, *self._notes, *(note for sink in self._sinks for note in sink.notes)),
-            failure=self._failure,
-        )
-
-    def _process(self, record: FrameRecord) -> FrameResult | None:
-        """Segment, paint and write one frame; `None` if it could not be segmented."""
-        moments = [record.timestamp_s, self._clock()]
-        try:
-            segmentation = self._segmenter(record.frame_bgr)
-        except InputError as error:
-            self._fail(error)
-            return None
-        moments.append(self._clock())
-        self._invalid += not segmentation.valid
-        picture = None
-        status = str(self._rate)
-        if self._overlay is not None:
-            picture = self._overlay.paint(record.frame_bgr, segmentation.labels, status, valid=segmentation.valid)
-        moments.append(self._clock())
-        result = FrameResult(record, segmentation, status, picture)
-        for sink in self._sinks:
-            sink.write(result)
-        moments.append(self._clock())
-        self._account(moments)
-        return result
-
-    def _account(self, moments: Sequence[float]) -> None:
-        """Note the stages of a frame that is through, from the moments between them, in seconds."""
-        used = {"overlay": self._overlay is not None, "output": bool(self._sinks)}
-        for stage, begin_s, end_s in zip(STAGES, moments, moments[1:], strict=False):
-            if used.get(stage, True):
-                self._times[stage].add(1e3 * (end_s - begin_s))
-        total_s = moments[-1] - moments[0]
-        self._times["total"].add(1e3 * total_s)
-        self._rate.update(moments[-1] - self._done_s, total_s)
-        self._done_s = moments[-1]
-        self.frames += 1
-
-    def _fail(self, error: EdgesegError) -> None:
-        self.failed += 1
-        self.first_error = self.first_error or error
-        if self.failed <= _NAMED_FAILURES:
-            self._notes.append(f"frame left out: {error}")
-
-    def _untimed(self, after_frame: Callable[[FrameResult], bool], result: FrameResult) -> bool:
-        """Ask whether to go on. The answer may take its time, as in a pause, which is not the loop's."""
-        go_on = after_frame(result)
-        waited_s = self._clock() - self._done_s
-        self._done_s += waited_s
-        self._paused_s += waited_s
-        return go_on
-
-
-class _Rate:
-    """Frames per second and latency for the eye: smoothed, because a number that changes with each frame is no use."""
-
-    def __init__(self) -> None:
-        self._interval_s = self._latency_s = 0.0
-
-    def update(self, interval_s: float, latency_s: float) -> None:
-        """Take in the time since the frame before, and from this frame's capture to its output."""
-        weight = _SMOOTHING if self._interval_s else 1.0
-        self._interval_s += weight * (interval_s - self._interval_s)
-        self._latency_s += weight * (latency_s - self._latency_s)
-
-    def __str__(self) -> str:
-        if not self._interval_s:
-            return "edgeseg"
-        return f"{1 / self._interval_s:.1f} fps   {1e3 * self._latency_s:.1f} ms"
+    # To close a file while it is being read crashes the process, so who reads it closes it.
+    closes_late = None if source.live else _READER[False]
+    left_behind = crew.join(until_s, lambda name: source.close if name == closes_late else lambda: None)
+    if not source.live and closes_late not in left_behind:
+        source.close()
+    return left_behind

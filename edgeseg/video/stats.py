@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 from edgeseg.errors import GateError, SourceError
 from edgeseg.types import NO_NUMBERS
 
-STAGES = ("capture", "inference", "overlay", "output", "total")
-"""In the order of the loop. `total` is one frame from capture to output: the sum of what comes before it."""
+STAGES = ("capture", "inference", "analysis", "overlay", "output", "queues", "total")
+"""In the order of the loop. `queues` is how long a frame waited between two of them, `total` its age when its output is
+done: the sum of what comes before it."""
 
 _PERCENTILES = (50, 95, 99)
 _KEPT = 1 << 16
@@ -61,8 +62,21 @@ class Ended(str, Enum):
     SOURCE = "end of the source"
     LIMIT = "limit of frames"
     KEY = "key in the window"
+    PAGE = "stopped from the page"
     SIGNAL = "signal"
     BROKEN = "broken source"
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """How many frames were older than they may be when their output was done."""
+
+    milliseconds: float
+    misses: int
+
+    def share_of(self, frames: int) -> float:
+        """Misses among so many frames, 0 to 1."""
+        return self.misses / frames if frames else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,7 @@ class RunReport:
     frames: int
     """Frames segmented and written."""
     dropped: int
-    """Frames of a live source that newer ones replaced."""
+    """Frames of a live source that newer ones replaced, and those on their way when the run ended."""
     failed: int
     """Frames that could not be decoded or segmented."""
     elapsed_s: float
@@ -87,6 +101,14 @@ class RunReport:
     """What broke the source after it had given frames."""
     invalid: int = 0
     """Of `frames`, those for which the model computed a NaN or an infinity. They have no classes."""
+    deadline: Deadline | None = None
+    camera_faults: Mapping[str, int] = field(default_factory=dict)
+    """Fault of the camera → frames at which it stood, the most frequent first."""
+    queue_peak: int = 0
+    """The most frames that ever waited between two stages."""
+    left_behind: tuple[str, ...] = ()
+    """Stages that hung when the run had to end. Their threads hold the source or the model still: neither can be
+    closed safely, so the process should end."""
 
     def __post_init__(self) -> None:
         if self.captured != self.frames + self.dropped + self.failed:
@@ -101,7 +123,7 @@ class RunReport:
         return self.frames / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; `latency_ms` is the whole way of a frame, from capture to output."""
+        """Plain data; `latency_ms` is the age of a frame, from its capture until its output is done."""
         stages = {name: times.to_dict() for name, times in self.stages.items()}
         return {
             "source": self.source,
@@ -114,9 +136,18 @@ class RunReport:
             "elapsed_s": round(self.elapsed_s, 3),
             "latency_ms": stages.get("total"),
             "stages": stages,
+            "deadline": self._deadline_dict(),
+            "camera_faults": dict(self.camera_faults),
+            "queue_peak": self.queue_peak,
             "ended": self.ended.value,
             "notes": list(self.notes),
         }
+
+    def _deadline_dict(self) -> dict[str, float] | None:
+        if self.deadline is None:
+            return None
+        share = round(self.deadline.share_of(self.frames), 5)
+        return {"ms": self.deadline.milliseconds, "misses": self.deadline.misses, "share": share}
 
     def raise_if_failed(self) -> None:
         """Raise what broke the source, if something did; `GateError` where frames were invalid."""

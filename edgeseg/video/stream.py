@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +11,16 @@ from pathlib import Path
 from edgeseg.errors import ConfigError
 from edgeseg.labels import LabelMap
 from edgeseg.runtime.segmenter import Segmenter
+from edgeseg.types import Frame, Segmentation
 from edgeseg.video.controls import Controls
-from edgeseg.video.loop import run_loop
+from edgeseg.video.loop import LoopConfig, run_loop
 from edgeseg.video.overlay import Overlay
+from edgeseg.video.pipeline.work import FrameAnalyser, FrameMonitor, FrameSmoother
 from edgeseg.video.sinks import LabelSink, Sink, VideoFileSink
 from edgeseg.video.sources import Source
 from edgeseg.video.stats import RunReport
 from edgeseg.video.stopping import stop_on_signals
-from edgeseg.video.window import Keyboard, open_window
+from edgeseg.video.window import open_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,38 +90,75 @@ def segment_stream(
     window is wanted and cannot be, `ConfigError` for an output that would overwrite what is read.
     """
     _refuse_overwriting(source, config)
-    overlay = Overlay(
-        segmenter.label_map,
-        alpha=config.alpha,
-        classes=config.classes,
-        mode=config.mode,
-        banner=None if segmenter.degraded is None else f"DEGRADED: {segmenter.degraded}",
-    )
+    controls = controls or config.controls(segmenter.label_map)
+    overlay = Overlay(segmenter.label_map, alpha=config.alpha, classes=controls.classes, mode=controls.mode)
+    smoother = _smoother(segmenter, config)
     with ExitStack() as stack:
         stopped = stack.enter_context(stop_on_signals())
-        sinks: list[Sink] = list(extra_sinks)
-        if config.output is not None:
-            sinks.append(stack.enter_context(VideoFileSink(config.output, fps=source.fps, live=source.live)))
-        if config.save_labels is not None:
-            sinks.append(stack.enter_context(LabelSink(config.save_labels)))
-        keyboard = None
+        sinks = [*extra_sinks, *(stack.enter_context(sink) for sink in _file_sinks(source, config))]
         if not config.headless:
-            window = open_window()
-            sinks.append(stack.enter_context(window))
-            keyboard = Keyboard(window, overlay, config.snapshots, stopped)
+            sinks.append(stack.enter_context(open_window(controls)))
         report = run_loop(
             source,
             segmenter,
             sinks,
             overlay=overlay,
+            analyser=_analyser(source, segmenter, config) if sinks else None,
+            monitor=_monitor(source, config),
+            smoother=smoother,
+            controls=controls,
+            config=LoopConfig(config.in_flight, config.deadline_ms, snapshots=config.snapshots),
             max_frames=config.max_frames,
-            stopped=lambda: stopped() or (controls is not None and controls.stopped),
-            after_frame=keyboard,
+            stopped=stopped,
+            degraded=segmenter.degraded,
         )
     if segmenter.host_resize:
         note = f"frames were resized to fit the graph ({segmenter.input_spec}); export with --camera-size to avoid it"
         report = replace(report, notes=(*report.notes, note))
     return report
+
+
+def _file_sinks(source: Source, config: StreamConfig) -> Iterator[Sink]:
+    if config.output is not None:
+        yield VideoFileSink(config.output, fps=source.fps, live=source.live)
+    if config.save_labels is not None:
+        yield LabelSink(config.save_labels)
+
+
+def _analyser(source: Source, segmenter: Segmenter, config: StreamConfig) -> FrameAnalyser:
+    from edgeseg.video.scene.analyser import SceneAnalyser
+    from edgeseg.video.scene.birds_eye import read_birds_eye
+
+    homography = None if config.birds_eye is None else read_birds_eye(config.birds_eye)
+    return SceneAnalyser(segmenter.label_map, homography=homography, fps=None if source.live else source.fps)
+
+
+def _monitor(source: Source, config: StreamConfig) -> FrameMonitor | None:
+    """Who watches the camera; nobody where there is none: a folder of pictures has no rate."""
+    if not config.health or not (source.live or source.fps):
+        return None
+    from edgeseg.video.health import HealthMonitor
+
+    return HealthMonitor(source.fps)
+
+
+def _smoother(segmenter: Segmenter, config: StreamConfig) -> FrameSmoother | None:
+    """What changes the labels: first they are smoothed, then those of which the model is not sure are taken away."""
+    from edgeseg.video.scene.smoothing import Smoother
+    from edgeseg.video.scene.unknown import with_unknown
+
+    below = config.unknown_below
+    smooth = Smoother(segmenter.label_map) if config.smooth else None
+    if below is None:
+        return smooth
+    if not segmenter.gives_confidence:
+        raise ConfigError("--unknown-below: this bundle gives no confidence. Export it with --confidence.")
+
+    def smoother(segmentation: Segmentation, frame_bgr: Frame) -> Segmentation:
+        smoothed = segmentation if smooth is None else smooth(segmentation, frame_bgr)
+        return with_unknown(smoothed, below)
+
+    return smoother
 
 
 def _refuse_overwriting(source: Source, config: StreamConfig) -> None:

@@ -1,51 +1,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scripted_stream import ScriptedSource, TickClock, brightness_segmenter, grey_frame
+from scripted_stream import ScriptedSource, brightness_segmenter, grey_frame
+from timed_stream import FAILING_LEVEL, Collector, TimedFile, TimedSegmenter
+from virtual_time import VirtualTime
 
-from edgeseg.errors import DataError, InputError, OutputError, SourceError
-from edgeseg.labels import CAMVID, LabelMap
-from edgeseg.types import Frame, Segmentation
-from edgeseg.video.loop import run_loop
+from edgeseg.errors import ConfigError, DataError, OutputError, SourceError
+from edgeseg.labels import CAMVID
+from edgeseg.types import Frame
+from edgeseg.video.loop import LoopConfig, run_loop
 from edgeseg.video.overlay import Overlay
-from edgeseg.video.sinks import FrameResult, Sink
+from edgeseg.video.sinks import FrameResult
 from edgeseg.video.sources.base import FrameRecord
 from edgeseg.video.sources.newest import NewestFrame
 from edgeseg.video.stats import Ended
-
-
-class Collector(Sink):
-    """Keeps all results."""
-
-    def __init__(self, *, wants_picture: bool = False, work: Callable[[], None] = lambda: None) -> None:
-        super().__init__()
-        self.wants_picture = wants_picture
-        self.results: list[FrameResult] = []
-        self._work = work
-
-    def write(self, result: FrameResult) -> None:
-        self._work()
-        self.results.append(result)
-
-
-class TimedSegmenter:
-    """Takes `seconds` on the clock for each frame, and fails for frames of level 13."""
-
-    label_map: LabelMap = CAMVID
-
-    def __init__(self, clock: TickClock, seconds: float) -> None:
-        self._clock = clock
-        self._seconds = seconds
-
-    def __call__(self, frame_bgr: Frame) -> Segmentation:
-        if frame_bgr[0, 0, 0] == 13:
-            raise InputError("thirteen")
-        self._clock.now += self._seconds
-        return Segmentation(np.zeros(frame_bgr.shape[:2], np.uint8), 1e3 * self._seconds)
+from edgeseg.video.timing import REAL_TIME
 
 
 def frames(count: int) -> list[Frame | Exception]:
@@ -72,7 +44,7 @@ def test_pictures_are_painted_for_a_sink_that_wants_them() -> None:
     overlay, sink = Overlay(CAMVID), Collector(wants_picture=True)
     run_loop(ScriptedSource(frames(2)), brightness_segmenter(), [sink, Collector()], overlay=overlay)
     for result in sink.results:
-        expected = overlay.paint(result.record.frame_bgr, result.segmentation.labels, result.status)
+        expected = overlay.paint(result.record.frame_bgr, result.segmentation.labels, result.status, pulse=result.pulse)
         assert result.picture_bgr is not None
         np.testing.assert_array_equal(result.picture_bgr, expected)
     with pytest.raises(ValueError, match="needs an overlay"):
@@ -80,40 +52,31 @@ def test_pictures_are_painted_for_a_sink_that_wants_them() -> None:
 
 
 def test_stages_are_measured_on_the_source_s_clock() -> None:
-    clock = TickClock()
-
-    def write() -> None:
-        clock.now += 0.003
-
-    class Slow(ScriptedSource):
-        """Decodes for 20 ms, after the time stamp."""
-
-        def _take(self) -> FrameRecord | None:
-            record = super()._take()
-            clock.now += 0.020 if record else 0
-            return record
-
-    report = run_loop(Slow(frames(4), clock), TimedSegmenter(clock, 0.010), [Collector(work=write)])
+    with VirtualTime() as timing:
+        source = TimedFile(timing, frames(4), 0.020)
+        sink = Collector(work=lambda _: timing.sleep(0.003))
+        report = run_loop(source, TimedSegmenter(timing, 0.010), [sink], timing=timing)
     got = {stage: times.p50 for stage, times in report.stages.items()}
-    assert got == pytest.approx({"capture": 20.0, "inference": 10.0, "output": 3.0, "total": 33.0})
-    assert report.elapsed_s == pytest.approx(4 * 0.033)
-    assert report.fps == pytest.approx(1 / 0.033)
+    assert got == pytest.approx({"capture": 20.0, "inference": 10.0, "output": 3.0, "queues": 0.0, "total": 33.0})
+    assert report.elapsed_s == pytest.approx(4 * 0.020 + 0.013)  # decoding is the longest, the others hide behind it
+    assert report.fps == pytest.approx(4 / 0.093)
     assert report.to_dict()["latency_ms"] == {"p50": 33.0, "p95": 33.0, "p99": 33.0}
 
 
 def test_a_stage_that_never_ran_is_absent() -> None:
     plain = run_loop(ScriptedSource(frames(2)), brightness_segmenter())
-    assert list(plain.stages) == ["capture", "inference", "total"]
+    assert list(plain.stages) == ["capture", "inference", "queues", "total"]
     painted = run_loop(
         ScriptedSource(frames(2)), brightness_segmenter(), [Collector(wants_picture=True)], overlay=Overlay(CAMVID)
     )
-    assert list(painted.stages) == ["capture", "inference", "overlay", "output", "total"]
+    assert list(painted.stages) == ["capture", "inference", "overlay", "output", "queues", "total"]
 
 
 def test_status_says_rate_and_latency_from_the_second_frame_on() -> None:
-    clock, sink = TickClock(), Collector()
-    run_loop(ScriptedSource(frames(3), clock), TimedSegmenter(clock, 0.020), [sink])
-    assert [result.status for result in sink.results] == ["edgeseg", "50.0 fps   20.0 ms", "50.0 fps   20.0 ms"]
+    with VirtualTime() as timing:
+        sink = Collector()
+        run_loop(TimedFile(timing, frames(3), 0.020), TimedSegmenter(timing, 0.010), [sink], timing=timing)
+    assert [result.status for result in sink.results] == ["edgeseg", "50.0 fps   30.0 ms", "50.0 fps   30.0 ms"]
 
 
 @pytest.mark.parametrize("limit", [1, 3])
@@ -124,16 +87,21 @@ def test_max_frames(limit: int) -> None:
 
 def test_a_request_to_stop_ends_it_between_frames() -> None:
     sink = Collector()
-    report = run_loop(ScriptedSource(frames(9)), brightness_segmenter(), [sink], stopped=lambda: len(sink.results) == 4)
-    assert (report.frames, report.captured, report.ended) == (4, 4, Ended.SIGNAL)
+    report = run_loop(
+        ScriptedSource(frames(99)), brightness_segmenter(), [sink], stopped=lambda: len(sink.results) == 4
+    )
+    assert sink.indices == [0, 1, 2, 3]
+    assert (report.frames, report.failed, report.ended) == (4, 0, Ended.SIGNAL)
+    # What had been read ahead, in each queue and in each stage, is dropped, and said to be.
+    assert report.captured == 4 + report.dropped
+    assert report.dropped <= 6
 
 
 def test_frames_that_cannot_be_used_are_counted_and_named() -> None:
-    clock = TickClock()
-    script: list[Frame | Exception] = [grey_frame(1), DataError("torn"), grey_frame(13), grey_frame(2)]
+    script: list[Frame | Exception] = [grey_frame(1), DataError("torn"), grey_frame(FAILING_LEVEL), grey_frame(2)]
     sink = Collector()
-    report = run_loop(ScriptedSource(script, clock), TimedSegmenter(clock, 0.01), [sink])
-    assert [result.record.index for result in sink.results] == [0, 3]
+    report = run_loop(ScriptedSource(script), TimedSegmenter(REAL_TIME, 0.0), [sink])
+    assert sink.indices == [0, 3]
     assert (report.captured, report.frames, report.failed) == (4, 2, 2)
     assert report.notes == ("frame left out: torn", "frame left out: thirteen")
     report.raise_if_failed()
@@ -175,7 +143,7 @@ def test_a_source_that_breaks_later_ends_the_run_and_is_reported() -> None:
 
 
 def test_a_sink_that_cannot_write_ends_the_run() -> None:
-    def full() -> None:
+    def full(_: FrameResult) -> None:
         raise OutputError("no space")
 
     source = ScriptedSource(frames(3))
@@ -184,16 +152,19 @@ def test_a_sink_that_cannot_write_ends_the_run() -> None:
     assert source.closed
 
 
-def test_pauses_are_not_counted_as_work() -> None:
-    clock = TickClock()
+def test_the_time_that_after_frame_takes_is_not_counted_as_work() -> None:
+    with VirtualTime() as timing:
 
-    def pause(result: FrameResult) -> bool:
-        clock.now += 60.0
-        return result.record.index < 2
+        def linger(result: FrameResult) -> bool:
+            timing.sleep(60.0)
+            return result.record.index < 2
 
-    report = run_loop(ScriptedSource(frames(9), clock), TimedSegmenter(clock, 0.010), after_frame=pause)
+        source, segmenter = TimedFile(timing, frames(9), 0.0), TimedSegmenter(timing, 0.010)
+        report = run_loop(source, segmenter, after_frame=linger, timing=timing)
     assert (report.frames, report.ended) == (3, Ended.KEY)
-    assert report.elapsed_s == pytest.approx(0.030)
+    assert report.elapsed_s == pytest.approx(0.010)  # the second and the third were made meanwhile
+    assert report.stages["total"].p99 == pytest.approx(10.0)
+    assert report.captured == report.frames + report.dropped
 
 
 def test_an_empty_source_is_a_report_of_nothing() -> None:
@@ -213,22 +184,33 @@ class Camera(ScriptedSource):
 class SlowSegmenter(TimedSegmenter):
     """Takes three milliseconds of real time."""
 
-    def __call__(self, frame_bgr: Frame) -> Segmentation:
-        time.sleep(0.003)
-        return super().__call__(frame_bgr)
+    def __init__(self) -> None:
+        super().__init__(REAL_TIME, 0.003)
 
 
 def test_a_live_source_faster_than_the_loop_loses_frames_but_no_count() -> None:
     sink = Collector()
-    report = run_loop(NewestFrame(Camera(bright_frames(100))), SlowSegmenter(TickClock(), 0.0), [sink])
-    indices = [result.record.index for result in sink.results]
-    assert indices == sorted(set(indices))
-    assert indices[-1] == 99  # the newest frame is never the one that is lost
+    report = run_loop(NewestFrame(Camera(bright_frames(100))), SlowSegmenter(), [sink])
+    assert sink.indices == sorted(set(sink.indices))
+    assert sink.indices[-1] == 99  # the newest frame is never the one that is lost
     assert report.dropped > 0
     assert report.captured == 100 == report.frames + report.dropped + report.failed
 
 
 def test_a_live_source_that_is_stopped_early_balances_too() -> None:
-    report = run_loop(NewestFrame(Camera(bright_frames(5000))), SlowSegmenter(TickClock(), 0.0), max_frames=3)
+    report = run_loop(NewestFrame(Camera(bright_frames(5000))), SlowSegmenter(), max_frames=3)
     assert (report.frames, report.ended) == (3, Ended.LIMIT)
     assert report.captured == report.frames + report.dropped
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"in_flight": 0}, "in_flight=0"),
+        ({"deadline_ms": 0.0}, "deadline_ms"),
+        ({"stale_after_s": -1.0}, "stale_after_s"),
+    ],
+)
+def test_settings_of_the_loop_are_checked(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        LoopConfig(**settings)  # type: ignore[arg-type]
