@@ -1,0 +1,118 @@
+"""Labels as colours over the frame: tinted, outlined, or alone; hatched where the class is unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.labels import Rgb
+from edgeseg.types import UNKNOWN, Frame, Labels
+from edgeseg.video.overlay.bands import Band, Buffers, Runs
+
+UNKNOWN_RGB: Rgb = (150, 150, 150)
+_FINE_BELOW = 720
+"""From so many rows on, colours are looked up on every second one: the networks' own labels are coarser still."""
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Which ids are drawn and in which colour, as tables."""
+
+    colours: NDArray[np.uint8]
+    """uint8 (256, 4): BGR and an unused byte, see `edgeseg.video.overlay.bands.Buffers.look_up`."""
+    weighted: NDArray[np.uint8]
+    """The same times alpha."""
+    runs: Runs
+    """The ids drawn, as runs without a gap: first and last."""
+    table: NDArray[np.uint8]
+    """uint8 (256,): 255 for each id drawn."""
+
+    @staticmethod
+    def of(drawn: dict[int, Rgb], alpha: float) -> Palette:
+        """Id → colour, and the weight of the colours. What is unknown is always drawn."""
+        shown = {**drawn, UNKNOWN: UNKNOWN_RGB}
+        colours, table = np.zeros((256, 4), np.uint8), np.zeros(256, np.uint8)
+        for index, (red, green, blue) in shown.items():
+            colours[index, :3] = blue, green, red
+            table[index] = 255
+        return Palette(colours, np.rint(colours * alpha).astype(np.uint8), _runs(sorted(shown)), table)
+
+
+class Tint:
+    """Paints frames by their labels; keeps its buffers, so it is for one thread at a time."""
+
+    def __init__(self, alpha: float) -> None:
+        self._alpha = alpha
+        self._buffers = Buffers((1, 1), 1)
+
+    def paint(self, frame_bgr: Frame, labels: Labels, palette: Palette, mode: str) -> tuple[Frame, float]:
+        """Frame BGR uint8 (H, W, 3) and labels uint8 (H, W) → a new picture, and the share of what is unknown in it."""
+        height, width = labels.shape
+        step = 2 if height >= _FINE_BELOW else 1
+        coarse = labels[::step]
+        buffers = self._buffers_for((height, width), step)
+        picture = np.empty_like(frame_bgr)
+        unknown = 0
+        for first in range(0, len(coarse), buffers.rows):
+            band = Band(first, min(len(coarse), first + buffers.rows), step)
+            highest = int(coarse[band.coarse].max())
+            mask = buffers.drawn(coarse[band.coarse], palette.runs, palette.table, highest)
+            self._paint_band(frame_bgr, coarse, band, palette, mode, mask, picture)
+            if highest >= UNKNOWN:
+                unknown += buffers.hatch(coarse[band.coarse], band, picture)
+        return picture, unknown / max(1, coarse.size)
+
+    def _paint_band(
+        self,
+        frame_bgr: Frame,
+        coarse: Labels,
+        band: Band,
+        palette: Palette,
+        mode: str,
+        mask: Labels | None,
+        picture: Frame,
+    ) -> None:
+        source, out, buffers = frame_bgr[band.fine], picture[band.fine], self._buffers
+        if mask is not None and not cv2.countNonZero(mask):
+            out[:] = 0 if mode == "labels" else source
+        elif mode == "labels":
+            colours = buffers.look_up(coarse[band.coarse], palette.colours)
+            for part in band.split(out):
+                part[:] = colours[: len(part)]
+        elif mode == "outline":
+            out[:] = source
+            colours = buffers.look_up(coarse[band.coarse], palette.colours)
+            borders = buffers.borders(coarse, band)
+            if mask is not None:
+                cv2.bitwise_and(borders, mask, borders)
+            for part in band.split(out):
+                cv2.copyTo(colours[: len(part)], borders[: len(part)], part)
+        else:
+            # With the colours weighted beforehand this is faster than cv2.addWeighted.
+            cv2.convertScaleAbs(source, out, 1 - self._alpha)
+            colours = buffers.look_up(coarse[band.coarse], palette.weighted)
+            for part in band.split(out):
+                cv2.add(part, colours[: len(part)], part)
+            if mask is not None:
+                cv2.bitwise_not(mask, mask)
+                for part, plain in zip(band.split(out), band.split(source), strict=True):
+                    cv2.copyTo(plain, mask[: len(part)], part)
+
+    def _buffers_for(self, size_hw: tuple[int, int], step: int) -> Buffers:
+        if self._buffers.size_hw != size_hw:
+            self._buffers = Buffers(size_hw, step)
+        return self._buffers
+
+
+def _runs(ids: list[int]) -> Runs:
+    """Ascending ids as runs without a gap, each with its first and last."""
+    runs: list[tuple[int, int]] = []
+    for index in ids:
+        if runs and runs[-1][1] == index - 1:
+            runs[-1] = (runs[-1][0], index)
+        else:
+            runs.append((index, index))
+    return tuple(runs)
