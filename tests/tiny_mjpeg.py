@@ -13,7 +13,6 @@ class TinyMjpeg(TinyServer):
 
     @property
     def url(self) -> str:
-        """Without user and password."""
         return f"http://127.0.0.1:{self.port}/video.mjpg"
 
     def talk(self, client: socket.socket) -> None:

@@ -6,6 +6,7 @@ RFC 2326 for the requests, RFC 2435 for the payload. It can stall, be cut off, a
 from __future__ import annotations
 
 import base64
+import contextlib
 import select
 import socket
 import struct
@@ -17,7 +18,6 @@ from types import TracebackType
 
 import cv2
 import numpy as np
-from typing_extensions import Self
 
 from edgeseg.types import Frame
 
@@ -73,13 +73,11 @@ class TinyServer(ABC):
         with self._lock:
             clients = dict(self._clients)
         for client, thread in clients.items():
-            try:
+            with contextlib.suppress(OSError):  # the other side was faster
                 client.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # the other side was faster
             thread.join()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> TinyServer:
         self.come_back()
         return self
 
@@ -109,6 +107,11 @@ class TinyServer(ABC):
             with self._lock:
                 del self._clients[client]
             client.close()
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Without user and password."""
 
     @abstractmethod
     def talk(self, client: socket.socket) -> None:
@@ -141,7 +144,6 @@ class TinyRtsp(TinyServer):
 
     @property
     def url(self) -> str:
-        """Without user and password."""
         return f"rtsp://127.0.0.1:{self.port}/stream"
 
     def talk(self, client: socket.socket) -> None:
@@ -199,7 +201,7 @@ def rtp_packets(jpeg: bytes, sequence: int, timestamp: int) -> list[bytes]:
         offset += 2 + length
     height, width = size
     scan = jpeg[offset + 2 + int.from_bytes(jpeg[offset + 2 : offset + 4], "big") : -2]
-    packets = []
+    packets: list[bytes] = []
     for start in range(0, len(scan), _FRAGMENT_BYTES):
         piece = scan[start : start + _FRAGMENT_BYTES]
         last = start + len(piece) == len(scan)

@@ -10,8 +10,8 @@ import pytest
 
 from edgeseg.errors import SourceError, UnavailableError
 from edgeseg.video.opencv import OpenCvBuild
-from edgeseg.video.sources import SCHEMES
-from edgeseg.video.sources.csi import csi_camera, csi_pipeline
+from edgeseg.video.sources import LIVE
+from edgeseg.video.sources.csi import csi_pipeline, open_csi
 
 WITH = OpenCvBuild("4.8.0", None, ffmpeg=True, gstreamer=True)
 WITHOUT = OpenCvBuild("5.0.0", None, ffmpeg=True, gstreamer=False)
@@ -75,7 +75,7 @@ def test_frames_come_through_gstreamer() -> None:
         asked.append((pipeline, backend))
         return capture
 
-    with csi_camera("0", lambda: 1.5, build=WITH, open_capture=opened) as camera:
+    with open_csi("0", lambda: 1.5, build=WITH, open_capture=opened) as camera:
         record = camera.read()
     assert record is not None
     assert record.frame_bgr.shape == (4, 6, 3)
@@ -87,14 +87,14 @@ def test_frames_come_through_gstreamer() -> None:
 def test_a_camera_that_does_not_open_is_given_back_and_named() -> None:
     capture = Capture(opens=False)
     with pytest.raises(SourceError, match="nvargus-daemon"):
-        csi_camera("0", lambda: 0.0, build=WITH, open_capture=lambda _pipeline, _backend: capture)
+        open_csi("0", lambda: 0.0, build=WITH, open_capture=lambda _pipeline, _backend: capture)
     assert capture.released == 1
 
 
 def test_an_opencv_without_gstreamer_is_not_asked() -> None:
     with pytest.raises(UnavailableError, match="no GStreamer"):
-        csi_camera("0", lambda: 0.0, build=WITHOUT, open_capture=lambda _pipeline, _backend: pytest.fail("opened"))
+        open_csi("0", lambda: 0.0, build=WITHOUT, open_capture=lambda _pipeline, _backend: pytest.fail("opened"))
 
 
 def test_it_is_a_source_by_its_scheme() -> None:
-    assert SCHEMES["csi"] == "edgeseg.video.sources.csi:open_csi"
+    assert LIVE["csi"] == "edgeseg.video.sources.csi:open_csi"

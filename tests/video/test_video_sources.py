@@ -14,7 +14,6 @@ from scripted_stream import TickClock, grey_frame, write_video
 from edgeseg import open_source
 from edgeseg.data.synthetic import SyntheticDrive
 from edgeseg.errors import ConfigError, DataError, SourceError
-from edgeseg.video.sources.camera import Camera, _why_closed
 from edgeseg.video.sources.files import container_of
 
 
@@ -210,93 +209,18 @@ class TestSynthetic:
             open_source("synthetic://drive?scene=snow")
 
 
-class FakeCapture:
-    """A `cv2.VideoCapture` that gives the frames of a list, `None` for a failed read."""
-
-    def __init__(self, frames: list[Any], *, opened: bool = True) -> None:
-        self._frames = frames
-        self._opened = opened
-        self.released = False
-
-    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
-        return self._opened
-
-    def grab(self) -> bool:
-        return bool(self._frames) and (self._frames[0] is not None or self._frames.pop(0) is not None)
-
-    def retrieve(self) -> tuple[bool, Any]:
-        return True, self._frames.pop(0)
-
-    def get(self, prop: int) -> float:
-        return 30.0 if prop == cv2.CAP_PROP_FPS else 0.0
-
-    def set(self, *_: float) -> bool:
-        return True
-
-    def release(self) -> None:
-        self.released = True
-
-
-class TestCamera:
-    def test_numbers_and_device_files(self) -> None:
-        asked: list[int] = []
-
-        def opened(number: int) -> FakeCapture:
-            asked.append(number)
-            return FakeCapture([])
-
-        for device in ("0", "/dev/video12"):
-            Camera(device, TickClock(), opened)
-        assert asked == [0, 12]
-
-    def test_frames_of_any_kind_become_bgr(self) -> None:
-        grey, alpha = np.full((4, 6), 50, np.uint8), np.full((4, 6, 4), 50, np.uint8)
-        deep = np.full((4, 6), 50 << 8, np.uint16)
-        camera = Camera("0", TickClock(), lambda _: FakeCapture([grey, alpha, deep]))
-        for _ in range(3):
-            record = camera.read()
-            assert record is not None
-            np.testing.assert_array_equal(record.frame_bgr, grey_frame(50, (4, 6)))
-        assert camera.fps == 30.0
-
-    @pytest.mark.parametrize("pixels", [np.zeros((0, 0, 3), np.uint8), np.zeros((4, 6, 2), np.uint8), np.zeros((4, 6))])
-    def test_a_frame_of_no_use_is_named(self, pixels: Any) -> None:
-        camera = Camera("0", TickClock(), lambda _: FakeCapture([pixels, grey_frame(1)]))
-        with pytest.raises(DataError, match="camera 0, frame 0"):
-            camera.read()
-        assert camera.read() is not None
-
-    def test_a_failed_read_is_tried_again_and_a_lost_camera_is_said(self) -> None:
-        camera = Camera("0", TickClock(), lambda _: FakeCapture([grey_frame(1), None, grey_frame(2)]))
-        assert camera.read() is not None
-        second = camera.read()
-        assert second is not None
-        assert second.index == 1
-        with pytest.raises(SourceError, match="camera 0 gives no more frames after 2"):
-            camera.read()
-
-    def test_a_camera_that_does_not_open_is_released(self) -> None:
-        capture = FakeCapture([], opened=False)
-        with pytest.raises(SourceError, match="camera 3"):
-            Camera("3", TickClock(), lambda _: capture)
-        assert capture.released
-
-    def test_what_to_check(self, tmp_path: Path) -> None:
-        assert "nor any /dev/video" in _why_closed(0, tmp_path)
-        (tmp_path / "video2").touch()
-        (tmp_path / "videocodec").touch()
-        assert "this machine has: /dev/video2." in _why_closed(0, tmp_path)
-        assert "fuser /dev/video2" in _why_closed(2, tmp_path)
-
-    def test_a_number_for_which_there_is_no_camera(self, capfd: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(SourceError, match="camera 9999"):
-            open_source("9999")
-        assert capfd.readouterr().err == ""
-
-
 def test_an_unknown_kind_of_source_is_named_without_its_password() -> None:
-    with pytest.raises(SourceError, match="known are: camera, csi, images, synthetic, video") as caught:
+    with pytest.raises(
+        SourceError, match="known are: camera, csi, gst, http, https, images, rtsp, rtsps, synthetic, video"
+    ) as caught:
         open_source("gopher://user:secret@host/stream")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["rtsp:/user:secret@host/x", "HTTP:user:secret@host", "user:secret@host/clip.mp4"])
+def test_a_mistyped_address_is_refused_without_its_password(uri: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source(uri)
     assert "secret" not in str(caught.value)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeVar
 
-from edgeseg.errors import DataError
+from edgeseg.errors import DataError, SourceError
 from edgeseg.types import Frame
 
 _Self = TypeVar("_Self", bound="Source")
@@ -19,8 +19,8 @@ _Self = TypeVar("_Self", bound="Source")
 Clock = Callable[[], float]
 """Seconds since some fixed moment, never going back: `time.perf_counter`, or a test's own."""
 
-CAMERA = re.compile(r"\d+|/dev/video\d+")
-"""What names a camera: a number, or a V4L2 device file."""
+CAMERA = re.compile(r"\d+|/dev/video\d+|/dev/v4l/by-(?:id|path)/[^/?]+")
+"""What names a camera: a number, a V4L2 device file, or the link to one that stays the same after replugging."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,10 @@ class Source(ABC):
     def state(self) -> SourceState:
         """How the source is doing. May be asked from any thread."""
         return CONNECTED
+
+    def again(self) -> Source:
+        """The same source from its beginning, opened anew; raises `SourceError` for one that has no beginning."""
+        raise SourceError(f"{self.uri}: a live source has no beginning to go back to. Leave out --loop.")
 
     @abstractmethod
     def _take(self) -> FrameRecord | None:

@@ -7,55 +7,38 @@ Jetson Linux Developer Guide, Accelerated GStreamer. No such camera was at hand:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
 from urllib.parse import parse_qsl
 
 import cv2
 
-from edgeseg.errors import SourceError, UnavailableError
-from edgeseg.video.opencv import OpenCvBuild, opencv_build, quiet_opencv
+from edgeseg.errors import SourceError
+from edgeseg.video.opencv import OpenCvBuild
 from edgeseg.video.sources.base import Clock
-from edgeseg.video.sources.camera import Camera
-from edgeseg.video.sources.newest import NewestFrame
+from edgeseg.video.sources.capture import LiveCapture
+from edgeseg.video.sources.gstreamer import OpenPipeline, open_pipeline
 
 _DEFAULTS = {"size": "720x1280", "fps": "30", "flip": "0"}
 _FLIPS = range(8)
 """`flip-method` of nvvidconv: 0 as it is, 2 upside down, 4 mirrored."""
 
 
-def open_csi(rest: str, clock: Clock) -> NewestFrame:
-    """Open what follows `csi://` so that its newest frame wins; raises `SourceError` for what does not open.
+def open_csi(
+    rest: str, clock: Clock, *, build: OpenCvBuild | None = None, open_capture: OpenPipeline = cv2.VideoCapture
+) -> LiveCapture:
+    """Open what follows `csi://`; raises `SourceError` for what does not open.
 
     Raises `UnavailableError` where OpenCV has no GStreamer.
     """
-    return NewestFrame(csi_camera(rest, clock))
-
-
-def csi_camera(
-    rest: str,
-    clock: Clock,
-    *,
-    build: OpenCvBuild | None = None,
-    open_capture: Callable[[str, int], Any] = cv2.VideoCapture,
-) -> Camera:
-    """The camera itself, frame by frame."""
+    uri = f"csi://{rest}"
     sensor, pipeline = csi_pipeline(rest)
-    build = build or opencv_build()
-    if not build.gstreamer:
-        raise UnavailableError(
-            f"csi://{rest}: OpenCV {build.version} here has no GStreamer. JetPack's has: pip uninstall "
-            "opencv-python-headless, pip install 'numpy<2', and make the venv with --system-site-packages."
-        )
-    with quiet_opencv():
-        capture = open_capture(pipeline, cv2.CAP_GSTREAMER)
-    if not capture.isOpened():
-        capture.release()
+    capture = open_pipeline(uri, pipeline, build, open_capture)
+    if capture is None:
         raise SourceError(
-            f"csi://{rest} does not open. Is its cable seated, does another program use it, and does it give this size "
+            f"{uri} does not open. Is its cable seated, does another program use it, and does it give this size "
             "and rate? Try: sudo systemctl restart nvargus-daemon"
         )
-    return Camera(sensor, clock, lambda _number: capture)
+    hint = "Check its cable; then: sudo systemctl restart nvargus-daemon"
+    return LiveCapture(uri, f"CSI camera {sensor}", capture, clock, hint=hint)
 
 
 def csi_pipeline(rest: str) -> tuple[str, str]:

@@ -10,6 +10,8 @@ from edgeseg.errors import SourceError
 from edgeseg.video.opencv import opencv_build, quiet_opencv
 from edgeseg.video.pixels import to_bgr8
 from edgeseg.video.sources.base import Clock, FrameRecord, Source
+from edgeseg.video.sources.capture import media_s
+from edgeseg.video.sources.redact import redact
 
 _HEAD_BYTES = 1024
 _TS_PACKET_BYTES = 188  # ISO/IEC 13818-1, 2.4.3.2: each packet starts with the sync byte 0x47
@@ -59,7 +61,8 @@ class VideoFile(Source):
             decoded, pixels = self._capture.read()
         if decoded:
             frame_bgr = to_bgr8(pixels, f"{self._path}, frame {self.captured}")
-            return FrameRecord(self.captured, frame_bgr, started, f"{self.captured:06d}")
+            stamp_s = media_s(self._capture, self.captured)
+            return FrameRecord(self.captured, frame_bgr, started, f"{self.captured:06d}", stamp_s)
         if self.captured == 0:
             raise SourceError(f"{self._path}: opens as a video, but no frame can be decoded. Copy the file again.")
         if self.captured < self._promised:
@@ -67,6 +70,10 @@ class VideoFile(Source):
                 f"{self._path.name}: the container promises {self._promised} frames, {self.captured} could be decoded"
             )
         return None
+
+    def again(self) -> VideoFile:
+        """The same video from its first frame."""
+        return VideoFile(self._path, self.clock)
 
     def close(self) -> None:
         """Close the file."""
@@ -81,7 +88,8 @@ def open_video(path: str, clock: Clock) -> VideoFile:
 def _check_container(path: Path) -> None:
     if not path.exists():
         raise SourceError(
-            f"no such file: {path}. A source is a video, image, folder or glob, a camera number, or synthetic://drive."
+            f"no such file: {redact(str(path))}. A source is a video, image, folder or glob, a camera number, or an "
+            "address such as rtsp://HOST/PATH or synthetic://drive."
         )
     try:
         with path.open("rb") as stream:

@@ -28,6 +28,10 @@ class ImageFiles(Source):
         frame_bgr = read_image(self.files[self.captured])
         return FrameRecord(self.captured, frame_bgr, started, self._names[self.captured])
 
+    def again(self) -> ImageFiles:
+        """The same images from the first one."""
+        return ImageFiles(self.uri, self.files, self.clock)
+
 
 def open_images(pattern: str, clock: Clock) -> ImageFiles:
     """Open an image file, all images of a folder, or those that a glob matches (`**` for any depth)."""

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
 from edgeseg.errors import SourceError
 from edgeseg.video.sources.base import Clock, FrameRecord, Source
-
-
-def _size_hw(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None:
-        raise ValueError("expected HEIGHTxWIDTH, such as 360x640")
-    return int(match[1]), int(match[2])
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError("expected 1 or more")
-    return value
-
+from edgeseg.video.sources.query import count, read_settings, size_hw
 
 _KEYS: dict[str, Callable[[str], Any]] = {
     "seed": int,
     "scene": str,
-    "frames": _count,
-    "size": _size_hw,
+    "frames": count,
+    "size": size_hw,
     "fps": float,
 }
 
@@ -44,13 +28,19 @@ class SyntheticSource(Source):
         super().__init__(uri, clock, drive.fps)
         self._drive = drive
         self._frames = frames
+        self._settings = settings
 
     def _take(self) -> FrameRecord | None:
         if self.captured == self._frames:
             return None
         started = self.clock()
         frame_bgr, _ = self._drive.frame(self.captured)
-        return FrameRecord(self.captured, frame_bgr, started, f"{self.captured:06d}")
+        media_s = self.captured / self._drive.fps
+        return FrameRecord(self.captured, frame_bgr, started, f"{self.captured:06d}", media_s)
+
+    def again(self) -> SyntheticSource:
+        """The same drive from its first frame."""
+        return SyntheticSource(self.uri, self.clock, self._frames, self._settings)
 
 
 def open_synthetic(rest: str, clock: Clock) -> SyntheticSource:
@@ -59,14 +49,7 @@ def open_synthetic(rest: str, clock: Clock) -> SyntheticSource:
     place, _, query = rest.partition("?")
     if place != "drive":
         raise SourceError(f"{uri}: there is only synthetic://drive, with settings such as ?seed=7&scene=rain.")
-    settings: dict[str, Any] = {}
-    for key, text in parse_qsl(query, keep_blank_values=True):
-        if key not in _KEYS:
-            raise SourceError(f"{uri}: unknown setting {key!r}; known are: {', '.join(_KEYS)}.")
-        try:
-            settings[key] = _KEYS[key](text)
-        except ValueError as error:
-            raise SourceError(f"{uri}: {key}={text!r} cannot be used: {error}.") from error
+    settings = read_settings(uri, query, _KEYS)
     frames = settings.pop("frames", None)
     if "size" in settings:
         settings["size_hw"] = settings.pop("size")
