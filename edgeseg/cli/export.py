@@ -34,6 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="FILE|pretrained", help="its weights; pretrained: torchvision's, fetched once"
     )
     parser.add_argument("--fp16", action="store_true", default=None, help="add an FP16 graph beside the FP32 one")
+    parser.add_argument(
+        "--confidence",
+        action="store_true",
+        default=None,
+        help="let every graph say how sure it is of each label, as a second output",
+    )
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="settings as TOML; see the folder export/")
     add_size_options(parser)
     parser.add_argument(
@@ -91,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         **asked_sizes(args),
         "fp16": args.fp16,
         "int8": args.int8,
+        "confidence": args.confidence,
         "transposed": args.transposed,
     }
     if args.model is None and args.weights is not None:

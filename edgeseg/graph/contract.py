@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edgeseg import types
+
 FRAME = "frame"
 """Input: uint8 (1, H, W, 3) BGR."""
 
@@ -14,6 +16,10 @@ as an image only afterwards (`phases.lay_out_logits` does it with the logits).""
 
 LABELS = "labels"
 """Output: uint8 (1, H, W); 255 everywhere for a frame whose logits hold a NaN or an infinity."""
+
+CONFIDENCE = types.CONFIDENCE
+"""Second output of graphs that were exported with it: uint8 (1, H, W), 255 times the softmax probability of each label;
+0 everywhere for an invalid frame."""
 
 CLASSES_PROPERTY = "edgeseg.classes"
 """Model property: the class names in id order, as JSON."""

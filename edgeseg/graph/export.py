@@ -17,10 +17,20 @@ from onnxscript import opset20 as op
 from torch.export import Dim, ExportedProgram
 
 from edgeseg.errors import ConfigError, UnavailableError
-from edgeseg.graph.contract import CHECKPOINT_PROPERTY, CLASSES_PROPERTY, FRAME, IMAGE, LABELS, LOGITS, OPSET
+from edgeseg.graph.contract import (
+    CHECKPOINT_PROPERTY,
+    CLASSES_PROPERTY,
+    CONFIDENCE,
+    FRAME,
+    IMAGE,
+    LABELS,
+    LOGITS,
+    OPSET,
+)
 from edgeseg.graph.lint import check_sealed
 from edgeseg.graph.passes.decide_before_shuffle import decide_before_shuffle
 from edgeseg.graph.passes.fold_batch_norm import fold_batch_norm
+from edgeseg.graph.passes.give_confidence import give_confidence
 from edgeseg.graph.passes.mark_invalid import mark_invalid
 from edgeseg.graph.passes.split_transposed_conv import split_transposed_conv
 from edgeseg.graph.recipe import MAX_SIDE, ExportConfig
@@ -37,8 +47,9 @@ PASSES: Mapping[str, Pass] = {
     "split_transposed_conv": split_transposed_conv,
     "decide_before_shuffle": decide_before_shuffle,
     "mark_invalid": mark_invalid,
+    "give_confidence": give_confidence,
 }
-"""What is rewritten after the translation, in this order, by name."""
+"""What is rewritten after the translation, in this order, by name; the last only where `config.confidence` asks."""
 
 _LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "decided-first": (),
@@ -116,7 +127,7 @@ def export_graph(trained: TrainedModel, config: ExportConfig, *, passes: Mapping
         )
     renamed = _name_the_seams(model)
     _cast_first(model)
-    left_out = _LEFT_OUT[config.transposed]
+    left_out = (*_LEFT_OUT[config.transposed], *(() if config.confidence else ("give_confidence",)))
     rewrites = {name: rewrite(model) for name, rewrite in passes.items() if name not in left_out}
     _describe(model, trained)
     check_sealed(model, dynamic=config.dynamic)
@@ -179,6 +190,8 @@ def _describe(model: ModelProto, trained: TrainedModel) -> None:
     _name_open_sizes(model)
     model.graph.name = trained.spec.name
     model.graph.doc_string = f"{FRAME}: uint8 (1, H, W, 3) BGR. {LABELS}: uint8 (1, H, W) class ids."
+    if len(model.graph.output) > 1:
+        model.graph.doc_string += f" {CONFIDENCE}: uint8 (1, H, W), 255 times the probability of the class."
     onnx.helper.set_model_props(
         model, {CLASSES_PROPERTY: json.dumps(trained.label_map.names), CHECKPOINT_PROPERTY: trained.sha256}
     )

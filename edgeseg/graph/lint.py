@@ -8,7 +8,7 @@ import onnx
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from edgeseg.errors import GateError
-from edgeseg.graph.contract import FRAME, LABELS, LOGITS, OPSET
+from edgeseg.graph.contract import CONFIDENCE, FRAME, LABELS, LOGITS, OPSET
 
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16}
 
@@ -41,12 +41,13 @@ def _contract_problems(model: ModelProto, dynamic: bool) -> Iterator[str]:
     opsets = {opset.domain: opset.version for opset in model.opset_import}
     if opsets != {"": OPSET}:
         yield f"opsets {opsets}, expected ONNX {OPSET} alone"
-    for values, name, rank in ((graph.input, FRAME, 4), (graph.output, LABELS, 3)):
+    outputs = [LABELS, CONFIDENCE] if len(graph.output) > 1 else [LABELS]
+    for values, names, rank in ((graph.input, [FRAME], 4), (graph.output, outputs, 3)):
         found = [(value.name, value.type.tensor_type.elem_type, len(_shape(value))) for value in values]
-        if found != [(name, TensorProto.UINT8, rank)]:
-            yield f"expected {name} as uint8 of {rank} dimensions at the edge, found {found}"
-        elif not dynamic and None in _shape(values[0]):
-            yield f"the size of {name} is open, but the export is for one camera size"
+        if found != [(name, TensorProto.UINT8, rank) for name in names]:
+            yield f"expected {', '.join(names)} as uint8 of {rank} dimensions at the edge, found {found}"
+        elif not dynamic and any(None in _shape(value) for value in values):
+            yield f"the size of {', '.join(names)} is open, but the export is for one camera size"
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in graph.initializer):
         yield "weights lie outside the file"
     if not any(LOGITS in node.output for node in graph.node):

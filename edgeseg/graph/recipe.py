@@ -42,6 +42,8 @@ class ExportConfig:
     """Add an FP16 graph beside the FP32 one."""
     int8: bool = False
     """Add INT8 graphs, if they meet the accuracy budget; what they are calibrated on is no matter of a recipe."""
+    confidence: bool = False
+    """Give the probability of each label beside it, as a second output of every graph."""
     transposed: str = TRANSPOSED_FORMS[0]
     """One of `TRANSPOSED_FORMS`. The first is the fastest on CPUs; `edgeseg selftest` tells which is on a device."""
 
@@ -67,7 +69,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file: [export] with sizes ([height, width]), dynamic, fp16, int8, transposed.
+    """The settings of a TOML file: [export] with sizes ([height, width]), dynamic, fp16, int8, confidence, transposed.
 
     [engine] may be there too: it is for `edgeseg engine build`, and is read there. Returns fields of `ExportConfig`,
     only those that the file names. Raises `ConfigError` for a file that cannot be
@@ -111,6 +113,7 @@ _FIELDS = {
     "dynamic": "dynamic",
     "fp16": "fp16",
     "int8": "int8",
+    "confidence": "confidence",
     "transposed": "transposed",
 }
 """Name in a recipe → field of `ExportConfig`."""
@@ -119,7 +122,7 @@ _FLAGS = {field: name for name, field in _FIELDS.items()}
 
 
 def _value(path: Path, key: str, value: Any) -> Any:
-    if key in ("dynamic", "fp16", "int8"):
+    if key in ("dynamic", "fp16", "int8", "confidence"):
         if isinstance(value, bool):
             return value
         raise ConfigError(f"recipe {path}: {key} = {value!r}; expected true or false.")

@@ -39,6 +39,9 @@ LARGEST_SUM = 1e30
 VALIDITY = f"{LOGITS}.invalid"
 """Tensor (1, 1, 1, 1): 0, or 255 for an invalid frame."""
 
+SOUND = f"{VALIDITY}.sound"
+"""Tensor (1, 1, 1, 1): bool, false for an invalid frame."""
+
 _MOVES = {"Reshape", "Transpose", "DepthToSpace", "Slice"}
 _NCHW = 4
 """Rank of the tensor that is asked; its reductions then fit the class ids'."""
@@ -147,8 +150,8 @@ def _check(cast: NodeProto, asked: str, ids: str) -> list[NodeProto]:
         ("ReduceMax", [at("magnitudes")], at("maximum")),
         ("Less", [at("sum"), at("largest_sum")], at("numbers")),
         ("Less", [at("maximum"), at("largest")], at("in_range")),
-        ("And", [at("numbers"), at("in_range")], at("sound")),
-        ("Where", [at("sound"), at("0"), at(INVALID)], VALIDITY),
+        ("And", [at("numbers"), at("in_range")], SOUND),
+        ("Where", [SOUND, at("0"), at(INVALID)], VALIDITY),
         ("Max", [cast.output[0], VALIDITY], ids),
     ]
     made = []
