@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from edgeseg.lazy import require
     from edgeseg.runtime import load_segmenter
     from edgeseg.video.sources import open_source
+    from edgeseg.video.sources.realtime import realtime
     from edgeseg.video.stream import segment_stream
 
     for module in ("starlette", "uvicorn"):
@@ -67,14 +68,14 @@ def run(args: argparse.Namespace) -> int:
 
     config = stream_config(args, headless=True)
     serve = ServeConfig(args.host, args.port, args.token, tuple(args.allow_host))
-    with open_source(args.source) as source:
+    with realtime(open_source(args.source), loop=True) as source:
         model = bundle_path(args.bundle)
         with load_segmenter(model, precision=args.precision, backend=args.backend, threads=args.threads) as segmenter:
             say_degraded(segmenter)
             label_map = segmenter.label_map
             controls, vitals = config.controls(label_map), Vitals(label_map.names)
             runtime = {"bundle": model.name, "backend": segmenter.backend, "precision": segmenter.precision}
-            subject = Subject(source, label_map, controls, vitals, runtime)
+            subject = Subject(source, label_map, controls, vitals, runtime, watches_camera=config.health)
             with Hub(vitals, fps=args.page_fps, width=args.page_width) as hub, LivePage(hub, subject, serve) as page:
                 for address in page.addresses:
                     print(f"live page: {address}", flush=True)

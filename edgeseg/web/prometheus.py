@@ -62,12 +62,9 @@ def exposition(subject: Subject, view: View, device: Telemetry, viewers: int) ->
         lines += _metric("last_frame_seconds", "gauge", "Time since the newest frame.", _one(view.since_frame_s))
     if view.result is not None:
         faults = view.result.health.faults
-        lines += _metric(
-            "camera_fault",
-            "gauge",
-            "1 while the camera has this fault.",
-            [({"fault": fault}, fault in faults) for fault in FAULTS],
-        )
+        if subject.watches_camera:
+            found = [({"fault": fault}, fault in faults) for fault in FAULTS]
+            lines += _metric("camera_fault", "gauge", "1 while the camera has this fault.", found)
         if view.result.scene is not None:
             scene = view.result.scene
             shares = [({"class": name}, share) for name, share in scene.shares.items()]

@@ -46,6 +46,7 @@ class ServeConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"--port {self.port}: expected 0 to 65535.")
+        self.access()  # raises what is wrong with the token
 
     def access(self) -> Access:
         """Who may see the page; makes the token where one is needed and none is given."""

@@ -29,6 +29,8 @@ class Subject:
     vitals: Vitals
     runtime: Mapping[str, str] = field(default_factory=dict)
     """What runs, for the page's foot and the metrics: bundle, backend, precision."""
+    watches_camera: bool = True
+    """Whether the loop looks for camera faults."""
     sensors: Sensors = field(default_factory=Sensors)
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     """Tells a page that the server was started anew."""
@@ -87,7 +89,7 @@ def state(subject: Subject, view: View, device: Telemetry, since: int = 0) -> di
         "failed": pulse.failed,
         "deadline_ms": pulse.deadline_ms,
         "deadline_misses": pulse.deadline_misses,
-        "health": [] if result is None else list(result.health.faults),
+        "health": None if result is None or not subject.watches_camera else list(result.health.faults),
         "person_ahead": scene is not None and scene.person_ahead,
         "people": 0 if scene is None else len(scene.people),
         "device": device.to_dict(),

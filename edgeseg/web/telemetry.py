@@ -36,9 +36,9 @@ class Telemetry:
     """Rail → watts."""
 
     @property
-    def hottest_c(self) -> float | None:
-        """The highest temperature; `None` where no sensor can be read."""
-        return max(self.temperatures_c.values(), default=None)
+    def hottest(self) -> str | None:
+        """The sensor with the highest temperature; `None` where no sensor can be read."""
+        return max(self.temperatures_c, key=self.temperatures_c.__getitem__, default=None)
 
     @property
     def total_w(self) -> float | None:
@@ -53,7 +53,7 @@ class Telemetry:
         """Plain data, rounded; `None` where nothing can be read."""
         total_w = self.total_w
         return {
-            "hottest_c": self.hottest_c,
+            "hottest": self.hottest,
             "total_w": None if total_w is None else round(total_w, 2),
             "temperatures_c": {name: round(value, 1) for name, value in self.temperatures_c.items()},
             "power_w": {name: round(value, 2) for name, value in self.power_w.items()},

@@ -220,7 +220,7 @@ def test_the_rate_has_a_cap() -> None:
             done.set()
             return False
 
-        hub._jpeg = slow_jpeg  # type: ignore[method-assign]
+        hub._jpeg = slow_jpeg  # type: ignore[method-assign,assignment]
         hub._closed.wait = wait  # type: ignore[method-assign]
         hub._viewers.add(Viewer())
         hub.write(frame_result(0))

@@ -218,6 +218,14 @@ def test_metrics(subject: Subject) -> None:
     assert samples['edgeseg_power_watts{rail="VDD_IN"}'] == 7.25
 
 
+def test_a_camera_that_nobody_watches_is_not_called_healthy(subject: Subject) -> None:
+    unwatched = replace(subject, watches_camera=False)
+    subject.vitals.note(frame_result(0))
+    assert state(subject, subject.vitals.view(), Telemetry())["health"] == []
+    assert state(unwatched, subject.vitals.view(), Telemetry())["health"] is None
+    assert "camera_fault" not in exposition(unwatched, subject.vitals.view(), Telemetry(), viewers=0)
+
+
 def test_metrics_leave_out_what_is_not_known_and_escape_names(subject: Subject) -> None:
     odd = replace(subject, runtime={"bundle": 'a"b\\c\nd'})
     samples = parse(exposition(odd, odd.vitals.view(), Telemetry(), viewers=0))

@@ -50,7 +50,7 @@ def orin_nano(root: Path) -> Path:
 def test_a_jetson_orin_nano(tmp_path: Path) -> None:
     reading = Sensors(orin_nano(tmp_path), Clock()).read()
     assert reading.temperatures_c == {"cpu-thermal": 51.25, "gpu-thermal": 49.781, "tj-thermal": 51.5}
-    assert reading.hottest_c == 51.5
+    assert reading.hottest == "tj-thermal"
     assert list(reading.power_w) == ["VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"]
     assert reading.total_w == pytest.approx(5.056 * 1.440)
     assert reading.to_dict()["total_w"] == 7.28
@@ -77,7 +77,7 @@ def test_a_module_without_an_input_rail_draws_the_sum(tmp_path: Path) -> None:
 
 def test_a_machine_without_sensors_says_none(tmp_path: Path) -> None:
     reading = Sensors(tmp_path, Clock()).read()
-    assert reading.to_dict() == {"hottest_c": None, "total_w": None, "temperatures_c": {}, "power_w": {}}
+    assert reading.to_dict() == {"hottest": None, "total_w": None, "temperatures_c": {}, "power_w": {}}
 
 
 def test_hwmon_where_there_are_no_zones(tmp_path: Path) -> None:
@@ -104,15 +104,15 @@ def test_sensors_are_asked_once_a_second(tmp_path: Path) -> None:
     clock = Clock()
     sensors = Sensors(tmp_path, clock)
     zone = files(tmp_path / "sys/class/thermal/thermal_zone0", type="cpu", temp="40000")
-    assert sensors.read().hottest_c == 40.0
+    assert sensors.read().temperatures_c == {"cpu": 40.0}
     files(zone, temp="50000")
     clock.now += 0.9
-    assert sensors.read().hottest_c == 40.0
+    assert sensors.read().temperatures_c == {"cpu": 40.0}
     clock.now += 0.2
-    assert sensors.read().hottest_c == 50.0
+    assert sensors.read().temperatures_c == {"cpu": 50.0}
 
 
 @pytest.mark.parametrize("content", ["", "abc", "-273000", "999999999"])
 def test_a_sensor_that_makes_no_sense_is_left_out(tmp_path: Path, content: str) -> None:
     files(tmp_path / "sys/class/thermal/thermal_zone0", type="cpu", temp=content)
-    assert Sensors(tmp_path, Clock()).read().hottest_c is None
+    assert Sensors(tmp_path, Clock()).read().hottest is None

@@ -117,8 +117,8 @@ function show() {
   text("age95", live && newest ? `p95 ${fixed(newest.p95, 0)} ms${late}` : lastFrame());
   text("fps", live ? fixed(state.fps, 1) : "0");
   text("dropped", state.captured ? `${((100 * state.dropped) / state.captured).toFixed(1)} % dropped` : "");
-  text("temperature", fixed(device.hottest_c, 0));
-  text("hottest", nameOfHottest(device) ?? "no sensor readable here");
+  text("temperature", fixed(device.temperatures_c[device.hottest] ?? null, 0));
+  text("hottest", device.hottest ?? "no sensor readable here");
   text("power", fixed(device.total_w, 1));
   text("rail", device.total_w === null ? "not measured here" : Object.keys(device.power_w)[0]);
   showControls();
@@ -130,9 +130,6 @@ function show() {
 }
 
 const lastFrame = () => (state.since_frame_s === null ? "no frame yet" : `last frame ${state.since_frame_s.toFixed(1)} s ago`);
-
-const nameOfHottest = ({ hottest_c, temperatures_c }) =>
-  Object.keys(temperatures_c).find((name) => temperatures_c[name] === Math.round(hottest_c * 10) / 10);
 
 function charts() {
   if (!state) return;
@@ -186,11 +183,12 @@ function chip({ name, colour: fill }) {
 const drawn = () => state.drawn ?? state.classes.map((entry) => entry.name);
 
 function showHealth() {
-  const chips = state.health.map((fault) => ["bad", `camera: ${fault.replace("_", " ")}`]);
-  if (!chips.length && state.processed) chips.push(["good", "camera healthy"]);
+  const live = state.status === "live"; // what was so at the last frame says nothing of now
+  const chips = live && state.health ? state.health.map((fault) => ["bad", `camera: ${fault.replace("_", " ")}`]) : [];
+  if (live && state.health && !chips.length) chips.push(["good", "camera healthy"]);
   if (state.link !== "connected") chips.push(["bad", `source ${state.link}`]);
   if (state.degraded) chips.push(["warn", `degraded: ${state.degraded}`]);
-  if (state.person_ahead) chips.push(["bad", "person on the road ahead"]);
+  if (live && state.person_ahead) chips.push(["bad", "person on the road ahead"]);
   const wanted = chips.map(([kind, label]) => Object.assign(document.createElement("span"), { className: kind, textContent: label }));
   if (byId("health").textContent !== chips.map(([, label]) => label).join("")) byId("health").replaceChildren(...wanted);
 }
@@ -239,7 +237,7 @@ function say() {
   else if (busy) line = "All places are taken by other browsers: trying again";
   else if (kind === "stale") line = `STALE: no new frame${state.since_frame_s === null ? "" : ` for ${state.since_frame_s.toFixed(1)} s`}`;
   else if (kind === "paused") line = "PAUSED";
-  else if (state?.health.length) line = `CAMERA FAULT: ${state.health.join(", ").replaceAll("_", " ")}`;
+  else if (state?.health?.length) line = `CAMERA FAULT: ${state.health.join(", ").replaceAll("_", " ")}`;
   byId("banner").hidden = !line;
   byId("banner").dataset.kind = kind === "paused" && !lost ? "calm" : "bad";
   text("banner", line);
