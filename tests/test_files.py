@@ -74,3 +74,18 @@ def test_nan_is_no_json(tmp_path: Path) -> None:
 def test_sha256_is_the_standard_one(tmp_path: Path) -> None:
     files.write_bytes(tmp_path / "abc", b"abc")  # FIPS 180-2, appendix B.1
     assert files.sha256_file(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_group_is_written_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"old")
+    files.write_group({tmp_path / "a.png": b"new", tmp_path / "b" / "c.png": b"other"})
+    assert (tmp_path / "a.png").read_bytes() == b"new"
+    assert (tmp_path / "b" / "c.png").read_bytes() == b"other"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.png", "b", "c.png"]
+
+
+def test_a_group_that_is_refused_names_the_file_and_leaves_nothing_torn(tmp_path: Path) -> None:
+    (tmp_path / "in the way").touch()
+    with pytest.raises(OutputError, match=r"in the way/b\.png: cannot be written"):
+        files.write_group({tmp_path / "a.png": b"a", tmp_path / "in the way" / "b.png": b"b"})
+    assert [path.name for path in tmp_path.iterdir()] == ["in the way"]

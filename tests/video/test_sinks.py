@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import cv2
@@ -116,5 +118,29 @@ class TestLabels:
 
     def test_a_file_where_the_folder_should_be(self, tmp_path: Path) -> None:
         (tmp_path / "labels").touch()
-        with pytest.raises(OutputError, match="labels"):
-            LabelSink(tmp_path / "labels").write(result(grey_frame(1)))
+        with pytest.raises(OutputError, match="labels: is a file"):
+            LabelSink(tmp_path / "labels")
+
+    def test_what_the_disk_refuses_is_told_once(self, tmp_path: Path) -> None:
+        sink = LabelSink(tmp_path / "labels")
+        sink.write(result(grey_frame(1)))
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / "labels" / "in the way").touch()
+        sink.write(result(grey_frame(1), name="in the way/b"))
+        with pytest.raises(OutputError, match=r"in the way/b\.png: cannot be written"):
+            sink.close()
+        sink.close()
+
+    def test_a_slow_disk_holds_up_the_loop_only_when_many_wait(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = threading.Event()
+        monkeypatch.setattr(os, "fsync", lambda _: gate.wait(60))
+        with LabelSink(tmp_path / "labels") as sink:
+            for index in range(16):
+                sink.write(result(grey_frame(1), index=index))  # returns, though no file can be finished
+            assert not list((tmp_path / "labels").glob("0*.png"))  # whole or absent
+            gate.set()
+            for index in range(16, 100):
+                sink.write(result(grey_frame(1), index=index))
+        assert len(list((tmp_path / "labels").iterdir())) == 100
