@@ -16,7 +16,7 @@ from edgeseg.video.controls import Controls
 from edgeseg.video.loop import LoopConfig, run_loop
 from edgeseg.video.overlay import Overlay
 from edgeseg.video.pipeline.work import FrameAnalyser, FrameMonitor, FrameSmoother
-from edgeseg.video.sinks import LabelSink, Sink, VideoFileSink
+from edgeseg.video.sinks import JsonLinesSink, LabelSink, Sink, VideoFileSink
 from edgeseg.video.sources import Source
 from edgeseg.video.stats import RunReport
 from edgeseg.video.stopping import stop_on_signals
@@ -123,6 +123,8 @@ def _file_sinks(source: Source, config: StreamConfig) -> Iterator[Sink]:
         yield VideoFileSink(config.output, fps=source.fps, live=source.live)
     if config.save_labels is not None:
         yield LabelSink(config.save_labels)
+    if config.json_lines is not None:
+        yield JsonLinesSink(config.json_lines, source)
 
 
 def _analyser(source: Source, segmenter: Segmenter, config: StreamConfig) -> FrameAnalyser:
@@ -165,6 +167,8 @@ def _refuse_overwriting(source: Source, config: StreamConfig) -> None:
     files = {path.resolve() for path in source.files}
     if config.output is not None and config.output.resolve() in files:
         raise ConfigError(f"--output {config.output} is the source itself. Name another file.")
+    if config.json_lines is not None and config.json_lines.resolve() in files:
+        raise ConfigError(f"--json-lines {config.json_lines} is the source itself. Name another file.")
     folder = None if config.save_labels is None else config.save_labels.resolve()
     if folder is not None and any(folder in path.parents and path.suffix.lower() == ".png" for path in files):
         raise ConfigError(f"--save-labels {config.save_labels} holds the source's own images. Name another folder.")
