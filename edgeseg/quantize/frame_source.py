@@ -81,7 +81,7 @@ class FrameSource:
         with open_source(self.place) as source:
             if source.live:
                 raise SourceError(
-                    f"{self.place}: a camera shows no frame twice, so a calibration could not be repeated. "
+                    f"{source.uri}: a camera shows no frame twice, so a calibration could not be repeated. "
                     f"Record a video: edgeseg run --help"
                 )
             if isinstance(source, ImageFiles):
