@@ -21,6 +21,7 @@ from edgeseg.runtime.fake import FakeSession
 from edgeseg.runtime.segmenter import Segmenter
 from edgeseg.types import Frame, Labels
 from edgeseg.video.controls import Controls
+from edgeseg.video.health import HealthMonitor
 from edgeseg.video.loop import run_loop
 from edgeseg.video.overlay import Overlay
 from edgeseg.video.scene.analyser import SceneAnalyser
@@ -110,7 +111,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         loop = threading.Thread(
             target=run_loop,
             args=(camera, segmenter, [hub]),
-            kwargs={"overlay": Overlay(CAMVID), "analyser": SceneAnalyser(CAMVID), "controls": controls},
+            kwargs={
+                "overlay": Overlay(CAMVID),
+                "analyser": SceneAnalyser(CAMVID),
+                "monitor": HealthMonitor(camera.fps),
+                "controls": controls,
+            },
         )
         loop.start()
         try:
@@ -251,7 +257,10 @@ def test_overlay_and_class_filter_change_the_picture(stage: Stage) -> None:
         page.click(pressed)
         wait_for_number(page, 8)
         seen[name] = mean_colour(page)
+    wait_for_text(page, "#banner", "CAMERA FAULT: frozen")
+    wait_for_text(page, "#health", "camera: frozen")
     camera.held = False
+    wait_for_text(page, "#health", "camera healthy")
 
     def apart(one: str, other: str) -> float:
         return max(abs(a - b) for a, b in zip(seen[one], seen[other], strict=True))
