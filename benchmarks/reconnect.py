@@ -1,0 +1,122 @@
+"""How fast a network camera is back after its plug was pulled and put back, and what is left behind by it.
+
+    python benchmarks/reconnect.py [--times 50] [--longest 4] [--json FILE]
+
+A real RTSP server on the loopback (tests/tiny_rtsp.py) is cut off and comes back after a time that chance chooses;
+every third time it falls silent first. Recovery counts from the moment it listens again to the first frame. Threads and
+file descriptors are counted, and resident memory read, while frames come: before the first cut, after five of them
+(libraries have then allocated what they keep), and after the last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeseg import open_source
+from edgeseg.files import write_json
+from edgeseg.video.sources import Source
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from tiny_rtsp import TinyRtsp, level_frame
+
+_WARM_UP = 5
+_SIZE_HW = (360, 640)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What this process holds, the server's part included."""
+
+    threads: int
+    descriptors: int
+    rss_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Recovery times in seconds, and what was held before, after the warm-up, and at the end."""
+
+    recovery_s: tuple[float, ...]
+    stale_s: tuple[float, ...]
+    """From the last frame until a silent source was given up."""
+    before: Held
+    warm: Held
+    after: Held
+
+    def summary(self) -> dict[str, float | int]:
+        """The figures that there are promises for."""
+        return {
+            "times": len(self.recovery_s),
+            "recovery_p50_s": round(float(np.percentile(self.recovery_s, 50)), 3),
+            "recovery_p95_s": round(float(np.percentile(self.recovery_s, 95)), 3),
+            "recovery_max_s": round(max(self.recovery_s), 3),
+            "abandoned_after_max_s": round(max(self.stale_s, default=0.0), 3),
+            "threads_leaked": self.after.threads - self.before.threads,
+            "descriptors_leaked": self.after.descriptors - self.before.descriptors,
+            "rss_growth_mb": round(self.after.rss_mb - self.warm.rss_mb, 2),
+            "rss_growth_with_warm_up_mb": round(self.after.rss_mb - self.before.rss_mb, 2),
+        }
+
+
+def measure(times: int, longest_s: float, rng: np.random.Generator) -> Measured:
+    """Pull the plug so many times, for up to `longest_s` each."""
+    with TinyRtsp(lambda index: level_frame(index, _SIZE_HW)) as server, open_source(server.url, rng=rng) as source:
+        _read(source, 30.0, lambda: source.captured > 60)
+        before = warm = _held()
+        recovery_s, stale_s = [], []
+        for number in range(times):
+            if number % 3 == 2:
+                server.stalled.set()
+                silent_s = _read(source, 10.0, lambda: source.state.link == "reconnecting")
+                stale_s.append(silent_s)
+            server.cut()
+            _read(source, longest_s * rng.uniform(), lambda: False)
+            server.come_back()
+            recovery_s.append(_read(source, 60.0, lambda seen=source.captured: source.captured > seen))  # type: ignore[misc]
+            _read(source, 1.5, lambda: False)  # it is a good connection
+            if number == _WARM_UP - 1:
+                warm = _held()
+        return Measured(tuple(recovery_s), tuple(stale_s), before, warm, _held())
+
+
+def _read(source: Source, limit_s: float, done: Callable[[], bool]) -> float:
+    """Read until `done` or for so long. Returns the time that it took."""
+    began_s = time.perf_counter()
+    while not done() and time.perf_counter() - began_s < limit_s:
+        source.read(0.01)
+    return time.perf_counter() - began_s
+
+
+def _held() -> Held:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    rss_mb = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return Held(threading.active_count(), len(list(Path("/proc/self/fd").iterdir())), rss_mb)
+
+
+def main() -> int:
+    """Measure, tell, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--times", type=int, default=50)
+    parser.add_argument("--longest", type=float, default=4.0, metavar="S", help="longest time without plug")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    measured = measure(args.times, args.longest, np.random.default_rng(0))
+    print(json.dumps(measured.summary(), indent=2))
+    if args.json is not None:
+        write_json(args.json, {**asdict(measured), **measured.summary()})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
