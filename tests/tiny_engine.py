@@ -1,6 +1,7 @@
 """A machine with a GPU that is not there: TensorRT, CUDA and a driver are stand-ins, and engines answer all the same.
 
-The engines compute what tests/tiny_bundle.py's graphs do, on bytes that went through the fake CUDA and nowhere else.
+The engines compute what the graphs of tests/tiny_bundle.py, or tests/tiny_confidence.py, do, on bytes that went through
+the fake CUDA and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from fake_cuda import FakeCuda
 from fake_driver import ORIN
 from fake_tensorrt import Fake, Tensor
 from tiny_bundle import brightest_channel
+from tiny_confidence import brightness
 
 from edgeseg.bundle import Bundle
 from edgeseg.engine import session, store
@@ -25,10 +27,15 @@ CAMERA_HW = (24, 32)
 
 
 class Machine:
-    """One machine. `camera_hw=None`: its engines take frames from 8x8 to 48x64."""
+    """One machine. `camera_hw=None`: its engines take frames from 8x8 to 48x64. `confidence`: they give that too."""
 
     def __init__(
-        self, version: str = "10.3.0", gpu: Gpu = ORIN, *, camera_hw: tuple[int, int] | None = CAMERA_HW
+        self,
+        version: str = "10.3.0",
+        gpu: Gpu = ORIN,
+        *,
+        camera_hw: tuple[int, int] | None = CAMERA_HW,
+        confidence: bool = False,
     ) -> None:
         self.gpu = gpu
         self.cuda = FakeCuda(devices=gpu.index + 1)
@@ -36,6 +43,8 @@ class Machine:
         height, width = camera_hw or (-1, -1)
         self.tensorrt.tensors = (
             Tensor("frame", "UINT8", (1, height, width, 3), True),
+            # Before the labels, because TensorRT promises no order.
+            *([Tensor("confidence", "UINT8", (1, height, width), False)] if confidence else []),
             Tensor("labels", "UINT8", (1, height, width), False),
         )
         self.tensorrt.execute = self._execute
@@ -79,11 +88,14 @@ class Machine:
         # As a kernel's arguments, addresses and sizes are those of the moment it was queued.
         shape = context._shape("frame")
         frame, labels = context._addresses["frame"], context._addresses["labels"]
+        confidence = context._addresses.get("confidence")
         count = shape[1] * shape[2]
 
         def kernel() -> None:
             pixels = self.cuda.memory(frame, 3 * count).reshape(shape[1:])
             self.cuda.memory(labels, count)[:] = brightest_channel(pixels).ravel()
+            if confidence is not None:
+                self.cuda.memory(confidence, count)[:] = brightness(pixels).ravel()
 
         self.cuda.enqueue(stream, kernel)
         return True

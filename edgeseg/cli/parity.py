@@ -107,7 +107,22 @@ def format_parity(report: ParityReport) -> str:
     ]
     truth = f"IoU %, {_RUNGS[whole_way[0].reference]} as truth"
     classes = format_table([truth, *(_RUNGS[pair.candidate] for pair in whole_way)], iou)
-    return "\n\n".join((format_table(header, steps), classes, _verdict(report)))
+    return "\n\n".join((format_table(header, steps), *_confidence(report), classes, _verdict(report)))
+
+
+def _confidence(report: ParityReport) -> list[str]:
+    """A table of how far apart the steps are in how sure they are; none where the graphs do not say it."""
+    rows = [
+        [
+            f"{_RUNGS[pair.reference]} -> {_RUNGS[pair.candidate]}",
+            f"{pair.agreement.confidence.mean:.1e}",
+            f"{pair.agreement.confidence.max:.1e}",
+            f"<= {pair.confidence_gate:.1e}",
+        ]
+        for pair in report.pairs
+        if pair.agreement.confidence is not None
+    ]
+    return [format_table(["probability of the same class", "mean error", "max error", "gate"], rows)] if rows else []
 
 
 def format_divergence(divergence: Divergence) -> str:

@@ -36,6 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alpha", type=float, default=0.45, help="weight of the colours, 0 to 1 (default: %(default)s)"
     )
+    parser.add_argument(
+        "--confidence",
+        action="store_true",
+        help="also a picture of how sure the model is, white for certain",
+    )
     add_runtime_options(parser)
     add_json_option(parser)
 
@@ -66,7 +71,14 @@ def run(args: argparse.Namespace) -> int:
 
     with model.segmenter as segmenter:
         say_degraded(segmenter)
-        report = segment_photos(args.photos, segmenter, folder=args.output, alpha=args.alpha, on_photo=tell)
+        report = segment_photos(
+            args.photos,
+            segmenter,
+            folder=args.output,
+            alpha=args.alpha,
+            confidence=args.confidence,
+            on_photo=tell,
+        )
     write_report(
         args,
         {
@@ -84,4 +96,5 @@ def run(args: argparse.Namespace) -> int:
 def format_photo(photo: Photo) -> str:
     """What is in a photo, in per cent, and where its pictures are."""
     shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in photo.shares.items() if share >= _LISTED)
-    return f"{photo.path}: {shares}\n  {photo.overlay}\n  {photo.labels}"
+    pictures = (photo.overlay, photo.labels, *(() if photo.confidence is None else (photo.confidence,)))
+    return "\n  ".join((f"{photo.path}: {shares}", *map(str, pictures)))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.graph.sureness import ConfidenceError, ConfidenceMeter, probability
 from edgeseg.labels import LabelMap
 from edgeseg.metrics.confusion import ConfusionMatrix
 from edgeseg.types import Labels
@@ -50,6 +51,8 @@ class Agreement:
     share: dict[str, float]
     """Per class, share of the pixels that have it in the reference."""
     miou: float
+    confidence: ConfidenceError | None = None
+    """How far apart both are in how sure they are, where that was asked."""
 
     @property
     def finite(self) -> bool:
@@ -58,9 +61,10 @@ class Agreement:
 
 
 class AgreementMeter:
-    """Adds up frames."""
+    """Adds up frames; with `confidence` also how sure both are."""
 
-    def __init__(self, label_map: LabelMap) -> None:
+    def __init__(self, label_map: LabelMap, *, confidence: bool = False) -> None:
+        self._confidence = ConfidenceMeter() if confidence else None
         self._confusion = ConfusionMatrix(label_map)
         self._max_abs = self._sum_abs = self._peak = self._flip_margin = 0.0
         self._values = self._pixels = self._same = 0
@@ -90,6 +94,8 @@ class AgreementMeter:
         if not same.all():
             first_two = np.partition(truth[:, ~same], -2, axis=0)[-2:]
             self._flip_margin = max(self._flip_margin, float((first_two[1] - first_two[0]).max()))
+        if self._confidence is not None:
+            self._confidence.update(probability(truth), probability(found), same)
         self._confusion.update(truth_ids, found_ids)
 
     def result(self) -> Agreement:
@@ -109,6 +115,7 @@ class AgreementMeter:
             iou=confusion.iou,
             share=dict(zip(confusion.iou, (confusion.matrix.sum(axis=1) / self._pixels).tolist(), strict=True)),
             miou=confusion.miou,
+            confidence=None if self._confidence is None else self._confidence.result(),
         )
 
 

@@ -4,38 +4,32 @@ from __future__ import annotations
 
 import os
 import platform
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from onnx import ModelProto
 
 from edgeseg.bundle import Bundle, BundleWriter
-from edgeseg.bundle.writer import MAY_DIFFER_PPM
-from edgeseg.errors import ConfigError, GateError
+from edgeseg.errors import ConfigError
 from edgeseg.files import write_bytes
 from edgeseg.graph.contract import OPSET
 from edgeseg.graph.export import ExportedGraph, export_graph
 from edgeseg.graph.fp16 import Fp16Graph, convert_to_fp16
 from edgeseg.graph.frames import FRAMES_FROM, SCENES, NamedFrame, road_scenes
+from edgeseg.graph.golden import golden_frames, replay
 from edgeseg.graph.observe import statistics
 from edgeseg.graph.parity import ParityReport, measure_parity
 from edgeseg.graph.recipe import ExportConfig
-from edgeseg.graph.reference import torch_labels, torch_logits
+from edgeseg.graph.reference import torch_logits
 from edgeseg.models.checkpoint import ACCURACY, TrainedModel
-from edgeseg.runtime.ort import UNOPTIMISED, OrtSession
-from edgeseg.types import Labels
+from edgeseg.runtime.ort import OrtSession
 
 SUFFIX = ".edgeseg"
-GOLDEN_FRAMES = 4
-"""So many of the compared frames go into the bundle: those on which all graphs agree best. A golden frame tests a
-device, frame by frame; one full of near ties would blame the device for what the precision does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +110,7 @@ def deliver(
         camera_hw=camera_hw,
         mean=trained.mean,
         std=trained.std,
+        confidence=config.confidence,
         clock=clock,
     )
     exported = export_graph(trained, config)
@@ -140,18 +135,25 @@ def deliver(
     if not parity.passed:
         record = None if int8 is None else int8.record
         return Delivery(parity, None, _keep(graphs, parity.failed_precisions, path), record)
-    golden = [(scene, torch_labels(exported.sealed, scene.frame_bgr)) for scene in _most_certain(scenes, parity)]
+    golden = golden_frames(scenes, parity, exported.sealed, confidence=config.confidence)
     files = {precision: model.SerializeToString() for precision, model in graphs.items()}
-    replays = {precision: _replay(precision, file, golden) for precision, file in files.items()}
-    latency = {precision: replay.median_ms for precision, replay in replays.items()}
+    replays = {precision: replay(precision, file, golden) for precision, file in files.items()}
+    latency = {precision: found.median_ms for precision, found in replays.items()}
+    quantised = {precision: replays[precision] for precision in (int8.graphs if int8 else ())}
     with writer:
         for precision, file in files.items():
             writer.add_graph(precision, file, opset=OPSET, params=_parameters(trained))
-        for scene, labels in golden:
-            differing = (
-                {precision: replays[precision].differing[scene.name] for precision in int8.graphs} if int8 else {}
+        for frame in golden:
+            writer.add_golden(
+                frame.name,
+                frame.frame_bgr,
+                frame.labels,
+                confidence=frame.confidence,
+                differing={precision: found.differing[frame.name] for precision, found in quantised.items()},
+                confidence_off={
+                    precision: found.confidence_off.get(frame.name, 0.0) for precision, found in quantised.items()
+                },
             )
-            writer.add_golden(scene.name, scene.frame_bgr, labels, differing=differing)
         record = parity.to_dict() | ({"fp16_conversion": half.to_dict()} if half else {})
         bundle = writer.finish(
             lineage=_lineage(trained) | {"graph_passes": dict(exported.rewrites)},
@@ -172,44 +174,6 @@ def require_bundle_name(path: Path) -> None:
 def _half_graph(exported: ExportedGraph, scenes: list[NamedFrame], config: ExportConfig) -> Fp16Graph:
     seen = statistics(exported.model, [scene.frame_bgr for scene in scenes[: len(SCENES)]])
     return convert_to_fp16(exported.model, seen, dynamic=config.dynamic)
-
-
-def _most_certain(scenes: Sequence[NamedFrame], parity: ParityReport) -> list[NamedFrame]:
-    """The scenes with the fewest pixels on which any two rungs differ, in their own order."""
-    worst = [min(shares) for shares in zip(*(pair.agreement.by_frame for pair in parity.pairs), strict=True)]
-    best = sorted(range(len(scenes)), key=lambda index: -worst[index])[:GOLDEN_FRAMES]
-    return [scenes[index] for index in sorted(best)]
-
-
-class _Replay(NamedTuple):
-    median_ms: float
-    """First to last golden frame; the very first run, which allocates, is left out."""
-    differing: dict[str, int]
-    """Golden frame → pixels with another class than in PyTorch."""
-
-
-def _replay(precision: str, model: bytes, golden: Sequence[tuple[NamedFrame, Labels]]) -> _Replay:
-    """Do what `edgeseg verify` will do on the device; raise `GateError` if a float graph would fail even here.
-
-    INT8 differs by its nature, as far as its budget and the parity gate allow; verify is told by how much it did here.
-    """
-    times_ms, differing_in = [], {}
-    with OrtSession(model, optimised=precision not in UNOPTIMISED, name=f"the {precision} graph") as session:
-        session.run(golden[0][0].frame_bgr[np.newaxis])
-        for scene, labels in golden:
-            began_s = time.perf_counter()
-            answer = session.run(scene.frame_bgr[np.newaxis])[0]
-            times_ms.append(1e3 * (time.perf_counter() - began_s))
-            differing = int(np.count_nonzero(answer != labels))
-            may_differ = labels.size * MAY_DIFFER_PPM[precision] // 1_000_000
-            differing_in[scene.name] = differing
-            if differing > may_differ and not precision.startswith("int8"):
-                raise GateError(
-                    f"no bundle was written: on golden frame {scene.name} the {precision} graph gives {differing} of "
-                    f"{labels.size} pixels another class than PyTorch, {may_differ} may differ. If its logits agree, "
-                    "the frame's size is at fault: an odd one puts pixel centres exactly between two of the network's."
-                )
-    return _Replay(float(np.median(times_ms)), differing_in)
 
 
 def _machine() -> str:

@@ -46,7 +46,12 @@ class Exported:
     @property
     def config(self) -> ExportConfig:
         """With which they were exported."""
-        return ExportConfig(size_hw=self.network_hw, camera_hw=self.camera_hw, dynamic=self.camera_hw is None)
+        return ExportConfig(
+            size_hw=self.network_hw,
+            camera_hw=self.camera_hw,
+            dynamic=self.camera_hw is None,
+            confidence=all(len(model.graph.output) > 1 for model in self.graphs.values()),
+        )
 
 
 def open_exported(path: Path) -> Exported:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.bundle import Bundle
-from edgeseg.errors import InputError
+from edgeseg.errors import ConfigError, InputError
 from edgeseg.labels import LabelMap
 from edgeseg.runtime.chain import Fallback, degraded_note, open_backend
 from edgeseg.runtime.session import Session
@@ -85,6 +85,11 @@ class Segmenter:
     def gives_confidence(self) -> bool:
         """Whether segmentations say how sure they are: for a bundle, whether it was exported with --confidence."""
         return self._session.confidence is not None
+
+    def require_confidence(self) -> None:
+        """Raise `ConfigError` where segmentations do not say how sure they are, with what to do."""
+        if not self.gives_confidence:
+            raise ConfigError("this bundle gives no confidence. Export it with --confidence, or name the checkpoint.")
 
     @property
     def backend(self) -> str:

@@ -11,10 +11,26 @@ from typing import Any
 import numpy as np
 
 from edgeseg.bundle import Bundle, GoldenFrame
-from edgeseg.errors import GateError
+from edgeseg.bundle.golden import confidence_difference
+from edgeseg.errors import GateError, InputError
 from edgeseg.runtime.chain import Fallback
 from edgeseg.runtime.segmenter import Clock, Segmenter
-from edgeseg.types import precisions_for
+from edgeseg.types import Segmentation, precisions_for
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceCheck:
+    """How sure a graph is of a golden frame, beside how sure the trained network is: probabilities, 0 to 1."""
+
+    off: float
+    """Mean difference over the pixels with that network's class."""
+    may_differ: float
+    """The most that passes, from the manifest."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it differs no more than it may."""
+        return self.off <= self.may_differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,8 @@ class FrameCheck:
     latency_ms: float
     valid: bool
     """False where the graph computed a NaN or an infinity."""
+    confidence: ConfidenceCheck | None = None
+    """Where the graph gives it."""
 
     @property
     def agreement(self) -> float:
@@ -38,8 +56,15 @@ class FrameCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether no more pixels differ than may."""
-        return self.differing <= self.may_differ
+        """Whether no more differs than may."""
+        return self.differing <= self.may_differ and (self.confidence is None or self.confidence.passed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        value = asdict(self) | {"agreement": self.agreement, "passed": self.passed}
+        if self.confidence is None:
+            del value["confidence"]
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +115,8 @@ class VerifyReport:
         for graph in self.graphs:
             if not graph.passed:
                 worst = max(graph.frames, key=lambda frame: frame.differing - frame.may_differ)
+                if worst.differing <= worst.may_differ:
+                    raise GateError(_unsure(self.bundle, graph))
                 found = "" if worst.valid else " (all: it computes a NaN or an infinity)"
                 raise GateError(
                     f"{self.bundle}: {graph.precision} on {graph.backend} labels {worst.differing} of {worst.pixels} "
@@ -111,10 +138,7 @@ class VerifyReport:
                     "passed": graph.passed,
                     "argmax_agreement": graph.agreement,
                     "latency_ms": graph.latency_ms,
-                    "frames": [
-                        {**asdict(frame), "agreement": frame.agreement, "passed": frame.passed}
-                        for frame in graph.frames
-                    ],
+                    "frames": [frame.to_dict() for frame in graph.frames],
                 }
                 for graph in self.graphs
             },
@@ -143,5 +167,34 @@ def verify_bundle(
 def _check(segmenter: Segmenter, golden: GoldenFrame) -> FrameCheck:
     result = segmenter(golden.frame_bgr)
     differing = int(np.count_nonzero(result.labels != golden.labels))
-    may_differ = golden.may_differ[segmenter.precision]
-    return FrameCheck(golden.name, golden.labels.size, differing, may_differ, result.latency_ms, result.valid)
+    precision = segmenter.precision
+    may_differ = golden.may_differ[precision]
+    return FrameCheck(
+        golden.name,
+        golden.labels.size,
+        differing,
+        may_differ,
+        result.latency_ms,
+        result.valid,
+        _sure(result, golden, precision),
+    )
+
+
+def _sure(result: Segmentation, golden: GoldenFrame, precision: str) -> ConfidenceCheck | None:
+    if golden.confidence is None or golden.confidence_may_differ is None:
+        return None
+    if result.confidence is None:
+        raise InputError(f"the {precision} graph gives no confidence, but its manifest says so. Export it again.")
+    same = result.labels == golden.labels
+    off = confidence_difference(result.confidence, golden.confidence, same)
+    return ConfidenceCheck(off, golden.confidence_may_differ[precision])
+
+
+def _unsure(bundle: str, graph: GraphCheck) -> str:
+    """Of a graph whose labels are right."""
+    checks = ((frame.name, frame.confidence) for frame in graph.frames if frame.confidence is not None)
+    name, worst = max(checks, key=lambda item: item[1].off - item[1].may_differ)
+    return (
+        f"{bundle}: {graph.precision} on {graph.backend} labels the golden frames right, but its confidence is off by "
+        f"{worst.off:.2g} in the mean of frame {name}; {worst.may_differ:.2g} may be. Do without it on this machine."
+    )

@@ -18,8 +18,9 @@ from edgeseg.runtime.segmenter import Segmenter
 from edgeseg.types import Frame, Labels
 from edgeseg.video.overlay import Overlay
 
-OVERLAY, LABELS = ".overlay.png", ".labels.png"
-"""What takes the place of a photo's suffix: the photo with its classes tinted; class ids as grey values."""
+OVERLAY, LABELS, CONFIDENCE = ".overlay.png", ".labels.png", ".confidence.png"
+"""What takes the place of a photo's suffix: the photo with its classes tinted; class ids as grey values; how sure the
+model is of each, white for certain."""
 
 MAX_SQUEEZE = 1.3
 """How far a photo's aspect ratio may be from the network's before it is worth a word: 3:2 in a network of 4:3 is not,
@@ -37,10 +38,12 @@ class Photo:
     shares: dict[str, float]
     """Class → share of the pixels, 0 to 1, the largest first; those that are there."""
     latency_ms: float
+    confidence: Path | None = None
+    """Where it was asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""
-        return {**asdict(self), "path": str(self.path), "overlay": str(self.overlay), "labels": str(self.labels)}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +71,18 @@ def segment_photos(
     *,
     folder: Path | None = None,
     alpha: float = 0.45,
+    confidence: bool = False,
     on_photo: Callable[[Photo], None] = lambda _: None,
 ) -> PhotoReport:
-    """Segment each photo, upright, and write its two pictures beside it or into `folder`.
+    """Segment each photo, upright, and write its two pictures, with `confidence` three, beside it or into `folder`.
 
-    A photo that cannot be read is noted, and the next follows. Raises `ConfigError` where two photos would be written
-    to one place, before anything is done, `GateError` for a model that gives no numbers, and `OutputError` where the
-    file system refuses.
+    A photo that cannot be read is noted, and the next follows. Before anything is done, raises `ConfigError` where two
+    photos would be written to one place or the model gives no confidence; then `GateError` for a model that gives no
+    numbers, and `OutputError` where the file system refuses.
     """
     stems = _stems(paths, folder)
+    if confidence:
+        segmenter.require_confidence()
     overlay = Overlay(segmenter.label_map, alpha=alpha)
     photos, failed = [], {}
     for path, stem in zip(paths, stems, strict=True):
@@ -94,9 +100,12 @@ def segment_photos(
             labels.shape,
             class_shares(labels, segmenter.label_map),
             found.latency_ms,
+            stem.with_name(stem.name + CONFIDENCE) if confidence else None,
         )
         _write(photo.overlay, overlay.paint(frame_bgr, labels))
         _write(photo.labels, labels)
+        if photo.confidence is not None and found.confidence is not None:
+            _write(photo.confidence, found.confidence)
         photos.append(photo)
         on_photo(photo)
     return PhotoReport(tuple(photos), failed)

@@ -14,6 +14,7 @@ from edgeseg.bundle import Bundle
 from edgeseg.data import Sample
 from edgeseg.errors import BundleError, CheckpointError, ConfigError, GateError, UnavailableError
 from edgeseg.graph import deliver as stage
+from edgeseg.graph import golden
 from edgeseg.graph.deliver import Delivery, deliver
 from edgeseg.graph.frames import NamedFrame
 from edgeseg.graph.recheck import Recheck, dataset_frames, open_exported, trained_model
@@ -120,7 +121,7 @@ def test_a_failed_gate_leaves_the_graph_under_another_name_and_nothing_else(
 def test_golden_frames_that_even_this_machine_does_not_reproduce_stop_the_export(
     quick_scenes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "torch_labels", lambda _, frame: np.full(frame.shape[:2], 2, np.uint8))
+    monkeypatch.setattr(golden, "torch_labels", lambda _, frame: np.full(frame.shape[:2], 2, np.uint8))
     with pytest.raises(GateError, match="on golden frame patches_"):
         deliver(tiny_model(), ExportConfig(), tmp_path / "road.edgeseg")
     assert not list(tmp_path.iterdir())
