@@ -262,7 +262,9 @@ def test_without_being_told_to_it_does_not_give_up(device: Device) -> None:
         device.unplug()
         read_for(source, 600.0)
         assert source.state.link == "reconnecting"
+        assert (source.captured, source.dropped) == (30, 0)
         assert 600 / 2.1 < source.state.attempt < 600 / 1.0
+    assert (source.captured, source.dropped) == (30, 0)
     assert source.notes == ["the source was lost at the end: the device is not there"]
 
 

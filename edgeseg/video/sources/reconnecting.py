@@ -253,6 +253,8 @@ class Reconnecting(Source):
             raise SourceError(reason)
 
     def _keep_books(self, connection: NewestFrame) -> None:
+        if connection is not self._connection:  # its frames are in the books already
+            return
         captured, dropped = self._before
         self.captured, self.dropped = captured + connection.captured, dropped + connection.dropped
 
