@@ -23,7 +23,6 @@ SECURITY_HEADERS = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
 
@@ -41,7 +40,7 @@ _ASK = """<!doctype html><html lang="en"><meta charset="utf-8">
 <link rel="icon" href="/icon.svg"><link rel="stylesheet" href="/style.css">
 <main class="ask"><h1>edgeseg</h1><p>{said}</p><form action="/" method="get"><label>Token
 <input name="token" type="password" autocomplete="current-password" autofocus required></label>
-<button>Open the live page</button></form>
+<button class="primary">Open the live page</button></form>
 <p class="small"><code>edgeseg serve</code> printed it when it started.</p></main></html>
 """
 

@@ -20,13 +20,16 @@ _EVENTS = 20
 _HUNG_S = 2.0
 """The loop says within half a second that no frame comes. If it says nothing at all for this long, it hangs."""
 
+_MISSED = 3.0
+"""A loop slower than two frames a second has periods without a frame. Its rate is zero when it has missed so many."""
+
 AGE_BUCKETS_S = (0.01, 0.02, 0.033, 0.05, 0.067, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
 """Upper bounds of the histogram of frame ages: around one to six frames of a camera at 30 frames/s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What the charts show of one period. `None` and nothing where no frame came."""
+    """What the charts show of one period; ages and shares are `None` and nothing where no frame came."""
 
     number: int
     end_s: float
@@ -51,7 +54,6 @@ class Event:
 class _Period:
     """The frames of the period that is not over yet."""
 
-    fps: float = 0.0
     ages_ms: list[float] = field(default_factory=list)
     shares: dict[str, float] = field(default_factory=dict)
 
@@ -107,7 +109,6 @@ class Vitals:
             self._result = result
             self._frame_s = self._sign_s = now_s
             self._waiting = False
-            self._period.fps = result.pulse.fps
             self._period.ages_ms.append(age_ms)
             self._age_buckets[bisect_left(AGE_BUCKETS_S, age_ms / 1e3)] += 1
             self._age_sum_s += age_ms / 1e3
@@ -151,13 +152,17 @@ class Vitals:
             self._period = _Period()
 
     def _point(self) -> Point:
+        assert self._result is not None, "there is no point before the first frame"
         ages_ms = self._period.ages_ms
         self._next_point += 1
         count = len(ages_ms)
+        fps = self._result.pulse.fps
+        if not count and (self._period_s - self._frame_s) * fps > _MISSED:
+            fps = 0.0
         return Point(
             number=self._next_point,
             end_s=self._period_s - self._began_s,
-            fps=self._period.fps,
+            fps=fps,
             age_ms=ages_ms[-1] if ages_ms else None,
             age_p95_ms=Percentiles.of(ages_ms).p95 if ages_ms else None,
             shares=tuple(self._period.shares.get(name, 0.0) / count for name in self.classes) if count else (),

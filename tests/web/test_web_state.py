@@ -117,6 +117,19 @@ def test_charts_have_a_point_for_each_period_and_a_gap_where_no_frame_came(clock
     assert points[2].shares == ()
 
 
+def test_a_slow_loop_has_no_zeros_between_its_frames_but_one_that_stopped_has(clock: ManualClock) -> None:
+    vitals = Vitals(("road",), clock)
+    slow = frame_result(0)
+    slow = replace(slow, pulse=replace(slow.pulse, fps=1.0))
+    for _ in range(4):
+        vitals.note(slow)
+        clock.now += 1.0
+    assert [point.fps for point in vitals.view().points] == [1.0] * 8
+    assert [point.age_ms for point in vitals.view().points] == [40.0, None] * 4
+    clock.now += 4.0
+    assert [point.fps for point in vitals.view().points[8:]] == [1.0] * 4 + [0.0] * 4
+
+
 def test_charts_reach_two_minutes_back_and_a_long_silence_costs_nothing(clock: ManualClock) -> None:
     vitals = Vitals(("road",), clock)
     vitals.note(frame_result(0))

@@ -1,7 +1,7 @@
 // Charts of the last two minutes on canvases: lines, and shares stacked on each other. The newest point is at the right.
 
 const SPAN_S = 120;
-const GAP_S = 1.2; // points are half a second apart; where two are further apart, no line joins them
+const GAP_S = 1.2; // points are half a second apart, or as far as frames are; no line joins two that are further apart
 
 function prepare(canvas) {
   const scale = window.devicePixelRatio || 1;
@@ -21,10 +21,10 @@ export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-// The next of 1, 2, 5, 10, 20, 50 … at or above the value: a scale that a person can read and that seldom changes.
+// The next round number at or above the value: a scale that a person can read and that seldom changes.
 function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1e-9)));
-  return [1, 2, 5, 10].find((step) => step * power >= value * 0.999) * power;
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value * 0.999) * power;
 }
 
 function axes(area, top, unit) {
@@ -51,15 +51,15 @@ function axes(area, top, unit) {
 
 const across = (area, time, now) => area.right - ((now - time) / SPAN_S) * (area.right - area.left);
 
-// Runs of points without a gap; `value` gives null where a point has none.
+// Runs of points without a gap; `value` gives null where a point has none, as between the frames of a slow loop.
 function runs(points, value) {
   const found = [];
-  let run = null, before = -Infinity;
+  let run = null, before = null;
   for (const point of points) {
-    if (value(point) === null || value(point) === undefined) { run = null; continue; }
-    if (run === null || point.time - before > GAP_S) found.push((run = []));
+    if (value(point) === null) continue;
+    if (!before || point.time - before.time > Math.max(GAP_S, 3 / before.fps)) found.push((run = []));
     run.push(point);
-    before = point.time;
+    before = point;
   }
   return found;
 }
