@@ -62,6 +62,11 @@ class TestVideoFile:
         assert 0 < decoded < 10
         assert source.notes == [f"torn.avi: the container promises 10 frames, {decoded} could be decoded"]
 
+    def test_the_stream_s_own_time(self, clip: Path) -> None:
+        with open_source(clip) as source:
+            media_s = [record.media_s for record in source]
+        np.testing.assert_allclose(np.array(media_s, np.float64), np.arange(10) / 25.0, atol=1e-6)
+
     def test_reading_on_after_the_end_gives_nothing(self, clip: Path) -> None:
         with open_source(clip) as source:
             assert len(list(source)) == 10

@@ -23,6 +23,7 @@ class NewestFrame(Source):
 
     def __init__(self, inner: Source, timing: Timing = REAL_TIME) -> None:
         super().__init__(inner.uri, inner.clock, inner.fps)
+        self.files = inner.files
         self.notes = inner.notes
         self.skipped = 0
         """Frames of `inner` that were thrown away before the first `read`, and are in no count."""
