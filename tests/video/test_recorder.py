@@ -307,7 +307,7 @@ class TestCommand:
             str(tmp_path / "b.mp4"),
         ]
         assert " frames, 2." in shown.out
-        assert "not a recording that edgeseg began" in shown.err
+        assert "not begun by edgeseg" in shown.err
         assert foreign.read_bytes() == b"my own"
         foreign.unlink()
         assert main(["recover", str(tmp_path)]) == 0

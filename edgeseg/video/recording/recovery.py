@@ -67,7 +67,7 @@ def recover(unfinished: Path, target: Path | None = None) -> Recovered | None:
             waiting = parts(unfinished)
             video = container.resume(file)
             if video is None and not waiting and unfinished.stat().st_size:
-                raise OutputError(f"{unfinished}: not a recording that edgeseg began. It is left as it is.")
+                raise OutputError(f"{unfinished}: not begun by edgeseg, so it is left alone. Rename it.")
             for first, path in waiting:
                 track, packets = read_part(path)
                 packets = packets[max(0, video.frames - first) :] if video else packets  # what is in it already
