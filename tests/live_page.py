@@ -49,6 +49,7 @@ def frame_result(
         fps=10.0,
         age_ms=age_ms,
         stages_ms={"inference": 30.0},
+        recent_age_ms=(age_ms, 2 * age_ms),
         captured=index + 1,
         processed=index + 1,
         deadline_ms=100.0,

@@ -16,6 +16,7 @@ import edgeseg.cli
 import edgeseg.engine
 import edgeseg.runtime
 import edgeseg.video
+import edgeseg.web
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORT_LIMIT_S = 0.3
@@ -60,7 +61,7 @@ def test_importing_edgeseg_and_asking_for_help_loads_nothing_heavy() -> None:
 
 
 def device_modules() -> list[str]:
-    packages = [edgeseg.bundle, edgeseg.cli, edgeseg.engine, edgeseg.runtime, edgeseg.video]
+    packages = [edgeseg.bundle, edgeseg.cli, edgeseg.engine, edgeseg.runtime, edgeseg.video, edgeseg.web]
     names = [
         module.name
         for package in packages

@@ -47,7 +47,7 @@ def create_app(hub: Hub, subject: Subject, access: Access) -> Starlette:
         return JSONResponse(state(subject, subject.vitals.view(), device, after))
 
     async def control(request: Request) -> Response:
-        obey(subject.controls, await _wish(request))
+        obey(subject, await _wish(request))
         return Response(status_code=204)
 
     async def snapshot(_: Request) -> Response:
@@ -85,7 +85,7 @@ def create_app(hub: Hub, subject: Subject, access: Access) -> Starlette:
     )
 
 
-def obey(controls: Controls, wish: dict[str, Any]) -> None:
+def obey(subject: Subject, wish: dict[str, Any]) -> None:
     """Set what `wish` names: paused, mode, classes (a list of names, or null for all); 400 for anything else."""
     checks = {
         "paused": lambda value: isinstance(value, bool),
@@ -99,11 +99,13 @@ def obey(controls: Controls, wish: dict[str, Any]) -> None:
         raise HTTPException(
             400, "expected one or more of: paused (true or false), mode (a name), classes (names or null)."
         )
-    try:
-        for name, value in wish.items():
-            setattr(controls, name, value)
+    controls = subject.controls
+    try:  # all or nothing
+        Controls(subject.label_map, mode=wish.get("mode", controls.mode), classes=wish.get("classes"))
     except ConfigError as error:
         raise HTTPException(400, str(error)) from error
+    for name, value in wish.items():
+        setattr(controls, name, value)
 
 
 class Stream:

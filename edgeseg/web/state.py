@@ -13,6 +13,7 @@ from edgeseg.video.colours import display_palette
 from edgeseg.video.controls import Controls
 from edgeseg.video.overlay import MODES
 from edgeseg.video.sources import Source
+from edgeseg.video.stats import Percentiles
 from edgeseg.web.telemetry import Sensors, Telemetry
 from edgeseg.web.vitals import View, Vitals, to_plain
 
@@ -82,6 +83,7 @@ def state(subject: Subject, view: View, device: Telemetry, since: int = 0) -> di
         "since_frame_s": None if view.since_frame_s is None else round(view.since_frame_s, 2),
         "fps": round(pulse.fps, 1),
         "age_ms": round(pulse.age_ms, 1),
+        "age_p95_ms": round(Percentiles.of(pulse.recent_age_ms).p95, 1) if pulse.recent_age_ms else None,
         "stages_ms": {stage: round(value, 1) for stage, value in pulse.stages_ms.items()},
         "captured": pulse.captured,
         "processed": pulse.processed,

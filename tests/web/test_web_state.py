@@ -153,6 +153,7 @@ def test_a_page_asks_for_the_points_it_has_not(hub: Hub, subject: Subject, clock
         assert len(json.loads(get(hub, subject, f"/api/state?since={odd}")[1])["points"]) == 4
     assert [name for _, name in whole["events"]] == ["person_ahead"] * 16
     assert whole["person_ahead"] is True
+    assert (whole["age_ms"], whole["age_p95_ms"]) == (40.0, 80.0)
     assert whole["classes"][3]["name"] == "road"
     assert re.fullmatch("#[0-9a-f]{6}", whole["classes"][3]["colour"])
 
@@ -163,6 +164,9 @@ def test_the_page_steers_the_run(hub: Hub, subject: Subject) -> None:
     fields = [*HOST, ("Content-Type", "application/json")]
     assert ask(app, "/api/control", method="POST", headers=fields, body=wish).status == 204
     controls = subject.controls
+    assert (controls.paused, controls.mode, controls.classes) == (True, "labels", ("road",))
+    torn = b'{"paused": false, "mode": "off", "classes": ["dragon"]}'
+    assert ask(app, "/api/control", method="POST", headers=fields, body=torn).status == 400
     assert (controls.paused, controls.mode, controls.classes) == (True, "labels", ("road",))
     said = json.loads(get(hub, subject, "/api/state")[1])
     assert (said["status"], said["mode"], said["drawn"]) == ("paused", "labels", ["road"])

@@ -109,12 +109,12 @@ const text = (id, value) => { if (byId(id).textContent !== String(value)) byId(i
 const fixed = (value, digits) => (value === null ? "–" : value.toFixed(digits));
 
 function show() {
-  const newest = points.findLast((point) => point.age !== null), { device } = state;
+  const { device } = state;
   text("source", `${state.source}${state.runtime.bundle ? ` · ${state.runtime.bundle}` : ""}`);
   const live = state.status === "live";
   text("age", live ? fixed(state.age_ms, 0) : "–");
   const late = state.deadline_ms ? `, ${state.deadline_misses} late` : "";
-  text("age95", live && newest ? `p95 ${fixed(newest.p95, 0)} ms${late}` : lastFrame());
+  text("age95", live ? `p95 ${fixed(state.age_p95_ms, 0)} ms${late}` : lastFrame());
   text("fps", live ? fixed(state.fps, 1) : "0");
   text("dropped", state.captured ? `${((100 * state.dropped) / state.captured).toFixed(1)} % dropped` : "");
   text("temperature", fixed(device.temperatures_c[device.hottest] ?? null, 0));
