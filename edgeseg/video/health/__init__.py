@@ -5,6 +5,7 @@ look.py           the small picture that every detector looks at
 latch.py          hysteresis, so that no banner flickers
 blackout.py  whiteout.py  frozen.py     one detector a file
 monitor.py        HealthMonitor: all of them on one stream; a new detector is one line in its table
+    inject.py         any source with a broken camera; inject_pictures.py: what a fault does to a picture
 """
 
 from edgeseg.video.health.base import FAULTS, HEALTHY, Health

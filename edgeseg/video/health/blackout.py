@@ -24,6 +24,6 @@ class Blackout:
 
     def __call__(self, look: Look) -> bool:
         """Whether the picture is gone."""
-        darkest, brightest = look.quantile(STRAY), look.quantile(1 - STRAY)
+        darkest, brightest = look.lumas.quantile(STRAY), look.lumas.quantile(1 - STRAY)
         even = brightest - darkest <= EVEN and brightest < BRIGHT
         return self._latch(brightest < DARK or even)

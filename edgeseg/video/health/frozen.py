@@ -1,4 +1,4 @@
-"""Frozen: the same picture again and again, also where it was compressed anew each time."""
+"""Frozen: the same picture again and again, also from a video encoder, which changes it a little each time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from edgeseg.video.health.look import Look
 REPEATS = 4
 """Repeats in a row that make a freeze. Fewer are common: a stream of constant rate from a camera that exposes longer at
 night repeats each picture up to three times (30 frames a second made of 7.5)."""
-SAME = 0.05
-"""Mean change of the small picture, in grey levels, up to which two pictures are one. Two exposures of a scene that
-stands still differ by the sensor's noise: 0.5 for a deviation of one level."""
+SAME = 0.006
+"""Mean change of the small picture, in grey levels, up to which two pictures are one. A video encoder that is given one
+picture again and again leaves 0.000 to 0.006 (MPEG-4); a scene that stands still changes by 0.4 and more for a sensor's
+noise of one level, and by 0.009 and more behind the same encoder."""
 
 
 class Frozen:
@@ -25,7 +26,7 @@ class Frozen:
     """
 
     def __init__(self, fps: float) -> None:
-        self._latch = Latch(on_after=REPEATS, off_after=max(2, round(fps / 10)))
+        self._latch = Latch(on_after=REPEATS, off_after=max(3, round(fps / 10)))
         self._before: Frame | None = None
 
     def __call__(self, look: Look) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,26 +41,45 @@ class Look:
     @cached_property
     def tiny(self) -> NDArray[np.float32]:
         """Luma float32 of `TINY_HW`, each value the mean over its area, so that the sensor's noise is small."""
-        return _area(self.grey, TINY_HW)
+        return area(self.grey, TINY_HW)
 
     @cached_property
     def cells(self) -> NDArray[np.float32]:
         """Mean colour of each cell: BGR float32 (*CELLS_HW, 3)."""
-        return _area(self.colour, CELLS_HW)
+        return area(self.colour, CELLS_HW)
 
     @cached_property
-    def _cumulative(self) -> NDArray[np.float64]:
-        """Share of the pixels whose luma is at most the index."""
-        counts = np.cumsum(cv2.calcHist([self.grey], [0], None, [256], [0, 256]).ravel().astype(np.float64))
-        return np.asarray(counts / counts[-1], np.float64)
+    def lumas(self) -> Distribution:
+        """How the luma is distributed."""
+        return Distribution(self.grey)
+
+    @cached_property
+    def steps(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Differences of luma from each pixel to the one on its right, (h, w − 1), and below it, (h − 1, w)."""
+        return self.steps_of(1)
+
+    def steps_of(self, distance: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Differences of luma over `distance` pixels, to the right and downwards."""
+        grey = self.grey
+        right: Any = cv2.absdiff(grey[:, distance:], grey[:, :-distance])
+        down: Any = cv2.absdiff(grey[distance:], grey[:-distance])
+        return right, down
+
+
+class Distribution:
+    """Of the values of a picture uint8 (h, w)."""
+
+    def __init__(self, values: NDArray[np.uint8]) -> None:
+        counts = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel().cumsum(dtype=np.float64)
+        self._shares = counts / counts[-1]
 
     def quantile(self, share: float) -> int:
-        """The luma that `share` of the pixels do not exceed."""
-        return int(np.searchsorted(self._cumulative, share))
+        """The value that `share` of the pixels do not exceed."""
+        return int(self._shares.searchsorted(share))
 
-    def share_from(self, luma: int) -> float:
-        """Share of the pixels whose luma is `luma` or more."""
-        return 1.0 - float(self._cumulative[luma - 1])
+    def share_from(self, value: int) -> float:
+        """Share of the pixels with `value` (1 to 255) or more."""
+        return 1.0 - float(self._shares[value - 1])
 
 
 def look_at(record: FrameRecord) -> Look:
@@ -75,10 +95,10 @@ def look_at(record: FrameRecord) -> Look:
     colour = cv2.resize(frame_bgr, size, interpolation=cv2.INTER_LINEAR)
     if np.may_share_memory(colour, frame_bgr):
         colour = colour.copy()
-    return Look(np.asarray(colour, np.uint8), getattr(record, "media_s", None))
+    return Look(np.asarray(colour, np.uint8), record.media_s)
 
 
-def _area(picture: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.float32]:
+def area(picture: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.float32]:
     """Means over areas, float32, so that nothing is rounded."""
     height, width = size_hw
     return np.asarray(cv2.resize(picture.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA), np.float32)

@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping
 
 from edgeseg.video.health.base import FAULTS, HEALTHY, Health
 from edgeseg.video.health.blackout import Blackout
+from edgeseg.video.health.blurred import Blurred
+from edgeseg.video.health.colours import WrongColours
 from edgeseg.video.health.frozen import Frozen
 from edgeseg.video.health.look import Look, look_at
+from edgeseg.video.health.occluded import Occluded
+from edgeseg.video.health.reversed_time import ReversedTime
 from edgeseg.video.health.whiteout import Whiteout
 from edgeseg.video.sources.base import FrameRecord
 
@@ -18,6 +22,10 @@ DETECTORS: Mapping[str, Callable[[float], Detector]] = {
     "blackout": Blackout,
     "whiteout": Whiteout,
     "frozen": Frozen,
+    "blurred": Blurred,
+    "occluded": Occluded,
+    "wrong_colours": WrongColours,
+    "reversed_time": ReversedTime,
 }
 """Fault → what makes its detector, given the frames per second."""
 

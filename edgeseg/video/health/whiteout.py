@@ -20,4 +20,4 @@ class Whiteout:
 
     def __call__(self, look: Look) -> bool:
         """Whether the picture is white."""
-        return self._latch(look.share_from(WHITE) > (OFF if self._latch.on else ON))
+        return self._latch(look.lumas.share_from(WHITE) > (OFF if self._latch.on else ON))
