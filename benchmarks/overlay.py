@@ -64,11 +64,10 @@ def full_dress(overlay: Overlay, size_hw: tuple[int, int]) -> Paint:
     inset_bgr = np.full((int(0.4 * height), width // 8, 3), 90, np.uint8)
     rng = np.random.default_rng(7)
     ages = rng.gamma(30.0, 1.0, 1000)
-    names = list(found.shares)
 
     def paint(index: int) -> Frame:
         recent = tuple(np.roll(ages, -index)[:120])
-        shares = dict(zip(names, rng.dirichlet(np.ones(len(names))), strict=True))
+        shares = {name: share * rng.uniform(0.95, 1.05) for name, share in found.shares.items()}
         pulse = Pulse(
             age_ms=recent[-1], recent_age_ms=recent, deadline_ms=33.0, deadline_misses=index, degraded="on the CPU."
         )

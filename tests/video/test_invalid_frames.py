@@ -26,6 +26,8 @@ from edgeseg.video.photos import segment_photos
 from edgeseg.video.stream import StreamConfig, segment_stream
 
 DARK, LIGHT = 0, 200
+STRIP = 17
+"""Rows of a banner in pictures of 96."""
 NO_DRIVER = Fallback("tensorrt", "no NVIDIA driver.")
 
 
@@ -55,9 +57,9 @@ def test_the_picture_says_so_in_red_and_shows_no_class(mode: str) -> None:
     picture = Overlay(CAMVID, mode=mode, banner="DEGRADED").paint(
         frame, np.full(frame.shape[:2], INVALID, np.uint8), "10 fps", valid=False
     )
-    strip = picture[-13:].reshape(-1, 3)
+    strip = picture[-STRIP:].reshape(-1, 3)
     assert np.median(strip, axis=0).tolist() == [40, 40, 200]
-    assert (picture[20:-13, 300:] == (0 if mode == "labels" else 90)).all()
+    assert (picture[20:-STRIP, 300:] == (0 if mode == "labels" else 90)).all()
 
 
 def test_a_banner_stands_in_every_picture_and_is_cut_to_its_width() -> None:
@@ -66,10 +68,10 @@ def test_a_banner_stands_in_every_picture_and_is_cut_to_its_width() -> None:
     plain = Overlay(CAMVID).paint(frame, labels)
     short, long = (Overlay(CAMVID, banner=text).paint(frame, labels) for text in ("DEGRADED", "DEGRADED… " * 90))
     for picture in (short, long):
-        assert np.array_equal(picture[:-13], plain[:-13])
-        assert np.median(picture[-13:].reshape(-1, 3), axis=0).tolist() == [0, 180, 255]
-        assert (picture[-13:, -4:] == (0, 180, 255)).all()  # the margin
-    assert (long[-13:] != short[-13:]).any()
+        assert np.array_equal(picture[:-STRIP], plain[:-STRIP])
+        assert np.median(picture[-STRIP:].reshape(-1, 3), axis=0).tolist() == [0, 180, 255]
+        assert (picture[-STRIP:, -4:] == (0, 180, 255)).all()  # the margin
+    assert (long[-STRIP:] != short[-STRIP:]).any()
     Overlay(CAMVID, banner="DEGRADED").paint(grey_frame(90, (5, 3)), np.zeros((5, 3), np.uint8))
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgeseg.types import Frame
 from edgeseg.video.overlay.banners import AMBER
-from edgeseg.video.overlay.letters import DIM, WHITE, Bgr, Letters
+from edgeseg.video.overlay.letters import DIM, Letters
 from edgeseg.video.overlay.panel import darken
 from edgeseg.video.results import Pulse
 
@@ -20,7 +20,8 @@ _LARGEST = 0.45
 """Share of the picture's width above which there is no panel."""
 _HEADROOM = 1.4
 """The deadline stands at most so deep below the curve's upper edge."""
-_IN_TIME: Bgr = (235, 190, 70)
+_BAR_COLOURS: NDArray[np.uint8] = np.array([(235, 190, 70), AMBER], np.uint8)
+"""BGR of a picture in time, and of one that was late."""
 
 
 def draw_curve(picture: Frame, pulse: Pulse) -> int:
@@ -39,7 +40,7 @@ def draw_curve(picture: Frame, pulse: Pulse) -> int:
     if not pulse.recent_age_ms or panel_hw[1] > _LARGEST * width or panel_hw[0] + 2 * margin > height:
         return width
     panel = darken(picture, left, margin, width - margin, margin + panel_hw[0])
-    ages = np.nan_to_num(np.array(pulse.recent_age_ms[-_SAMPLES:], np.float64), posinf=1e9)
+    ages = np.array(pulse.recent_age_ms[-_SAMPLES:], np.float64)
     letters.lighten(panel, f"age {pulse.age_ms:.0f} ms", margin, margin)
     peak = f"max {ages.max():.0f}"
     letters.lighten(panel, peak, panel_hw[1] - margin - letters.width(peak), margin, DIM)
@@ -52,20 +53,16 @@ def draw_curve(picture: Frame, pulse: Pulse) -> int:
 
 
 def _draw_bars(place: Frame, ages_ms: NDArray[np.float64], deadline_ms: float | None, per_sample: int) -> None:
-    height = len(place)
+    height, width = place.shape[:2]
     highest_ms = round_up(max(float(ages_ms.max()), _HEADROOM * (deadline_ms or 0.0)))
-    tall = np.clip(np.ceil(height * ages_ms / highest_ms), 1, height)
-    colours: NDArray[np.uint8] = np.empty((len(ages_ms), 3), np.uint8)
-    colours[:] = _IN_TIME
-    if deadline_ms is not None:
-        colours[ages_ms > deadline_ms] = AMBER
-    bars = place[:, place.shape[1] - per_sample * len(ages_ms) :]
-    filled = np.arange(height, 0, -1)[:, np.newaxis] <= np.repeat(tall, per_sample)
-    mask = filled.astype(np.uint8)
-    cv2.copyTo(np.broadcast_to(np.repeat(colours, per_sample, axis=0), bars.shape).copy(), mask, bars)
+    tall = np.maximum(height * ages_ms / highest_ms, 1)
+    late = ages_ms > (np.inf if deadline_ms is None else deadline_ms)
+    colours = np.repeat(_BAR_COLOURS[late.astype(np.intp)], per_sample, axis=0)
+    filled = (np.arange(height, 0.0, -1)[:, np.newaxis] <= np.repeat(tall, per_sample)).view(np.uint8)
+    cv2.copyTo(cv2.repeat(colours[np.newaxis], height, 1), filled, place[:, width - len(colours) :])
     if deadline_ms is not None:
         row = min(height - 1, max(0, height - round(height * deadline_ms / highest_ms)))
-        place[row, np.arange(place.shape[1]) % 6 < 4] = WHITE
+        place[row].reshape(-1, 6, 3)[:, :4] = 255  # dashes; the width is a multiple of 120
 
 
 def round_up(value: float) -> float:

@@ -60,8 +60,10 @@ def draw_warning(picture: Frame, scene: Scene, left: int, right: int) -> None:
     """
     height, width = picture.shape[:2]
     edge = max(2, round(height / 120))
-    for part in (picture[:edge], picture[-edge:], picture[:, :edge], picture[:, -edge:]):
-        part[:] = _ON_ROAD
+    _fill(picture, 0, 0, width, edge, _ON_ROAD)
+    _fill(picture, 0, height - edge, width, height, _ON_ROAD)
+    _fill(picture, 0, 0, edge, height, _ON_ROAD)
+    _fill(picture, width - edge, 0, width, height, _ON_ROAD)
     distances = [person.distance_m for person in scene.people if person.on_road and person.distance_m is not None]
     text = "PERSON AHEAD" + (f"  {min(distances):.0f} m" if distances else "")
     sizes = [Letters.for_height(height, size) for size in _WARNING_SIZES]
@@ -71,28 +73,27 @@ def draw_warning(picture: Frame, scene: Scene, left: int, right: int) -> None:
     letters = (fitting or sizes[-1:])[0]
     badge = letters.rendered(letters.fit(text, right - left - 4 * letters.margin), WHITE, _ON_ROAD)
     top = letters.margin + edge
-    middle = (left + right - badge.shape[1]) // 2
-    padding = letters.margin
-    box = picture[top : top + letters.line + padding, max(0, middle - padding) : middle + badge.shape[1] + padding]
-    box[:] = _ON_ROAD
+    middle, padding = (left + right - badge.shape[1]) // 2, letters.margin
+    _fill(picture, middle - padding, top, middle + badge.shape[1] + padding, top + letters.line + padding, _ON_ROAD)
     _paste(picture, badge, middle, top + padding // 2)
 
 
 def _corners(picture: Frame, box_xywh: tuple[int, int, int, int], thick: int) -> None:
-    """The corners of a box, each a quarter of its shorter side long."""
+    """The corners of a box in white, each a quarter of its shorter side long."""
     left, top, width, height = box_xywh
     right, bottom = left + width, top + height
     reach = max(thick, min(width, height) // 4)
     for x in (left, right - reach):
         for y in (top, bottom - thick):
-            _fill(picture, x, y, x + reach, y + thick)
+            picture[max(0, y) : max(0, y + thick), max(0, x) : max(0, x + reach)] = 255
     for x in (left, right - thick):
         for y in (top, bottom - reach):
-            _fill(picture, x, y, x + thick, y + reach)
+            picture[max(0, y) : max(0, y + reach), max(0, x) : max(0, x + thick)] = 255
 
 
-def _fill(picture: Frame, left: int, top: int, right: int, bottom: int) -> None:
-    picture[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = WHITE
+def _fill(picture: Frame, left: int, top: int, right: int, bottom: int, colour: Bgr) -> None:
+    """Fill a rectangle: for large ones faster than the assignment of a colour in numpy."""
+    cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), colour, cv2.FILLED)
 
 
 def _tag(picture: Frame, person: Person, letters: Letters, paper: Bgr) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
+import numpy as np
 
 from edgeseg.labels import Rgb
-from edgeseg.types import Frame
+from edgeseg.types import Frame, Labels
 from edgeseg.video.overlay.letters import DIM, WHITE, Letters
 from edgeseg.video.overlay.panel import darken
 
@@ -18,6 +20,10 @@ _ALL_UP_TO = 12
 """So many classes are all listed, present or not: a list that does not jump is easier to read."""
 _DIM_BELOW = 0.0005
 """Share below which a class counts as absent."""
+_FAINT = 50
+"""What is darker than this in a row's letters, their edges, is left to the panel."""
+_KEPT = 192
+"""Rows kept, each for a class and a percentage: those of a drive, in 2.5 MB at 1280×720."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,10 @@ class Legend:
             letters.lighten(panel, status, margin, top)
             top += line
         for entry, share in rows:
-            _row(panel[top : top + line, margin : panel.shape[1] - margin], entry, share, letters)
+            image, mask = _row(entry, _percent(share), letters, max(1, right - 3 * margin))
+            place = panel[top : top + line, margin : margin + image.shape[1]]
+            if place.size:
+                cv2.copyTo(image[: len(place), : place.shape[1]], mask[: len(place), : place.shape[1]], place)
             top += line
         return right
 
@@ -77,18 +86,25 @@ class Legend:
         return rows + last
 
 
-def _row(place: Frame, entry: Entry, share: float, letters: Letters) -> None:
-    """Swatch, name and share in one line, over a bar as long as the share."""
-    line, width = letters.line, place.shape[1]
-    if width <= 0 or not place.size:
-        return
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.005 or share < _DIM_BELOW else "<1%"
+
+
+@lru_cache(_KEPT)
+def _row(entry: Entry, percent: str, letters: Letters, width: int) -> tuple[Frame, Labels]:
+    """Swatch, name and share in one line, over a bar as long as the share, on black: uint8 (line, width, 3).
+
+    With it uint8 (line, width): 255 for what of it is copied into the panel. Both are shared: not to be written to.
+    """
+    line = letters.line
+    image: Frame = np.zeros((line, width, 3), np.uint8)
     inset = max(1, line // 6)
     red, green, blue = entry.colour
-    bar = round(share * (width - line))
+    bar = 0 if percent == "<1%" else (width - line) * int(percent[:-1]) // 100
     if bar:
-        place[line - max(1, line // 10) :, line : line + bar] = blue, green, red
-    cv2.rectangle(place, (0, inset), (line - 3 * inset, line - 1 - inset), (blue, green, red), cv2.FILLED)
-    ink = WHITE if share >= _DIM_BELOW else DIM
-    letters.lighten(place, entry.name, line, 0, ink)
-    text = f"{share:.0%}" if share >= 0.005 or share < _DIM_BELOW else "<1%"
-    letters.lighten(place, text, width - letters.width(text), 0, ink)
+        cv2.rectangle(image, (line, line - max(1, line // 10)), (line + bar - 1, line - 1), (blue, green, red), -1)
+    cv2.rectangle(image, (0, inset), (line - 3 * inset, line - 1 - inset), (blue, green, red), cv2.FILLED)
+    ink = DIM if percent == "0%" else WHITE
+    letters.lighten(image, entry.name, line, 0, ink)
+    letters.lighten(image, percent, width - letters.width(percent), 0, ink)
+    return image, np.where(image.max(axis=2) > _FAINT, np.uint8(255), np.uint8(0))

@@ -19,8 +19,8 @@ BLACK: Bgr = (0, 0, 0)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SMALLEST = 13
 """Height of a line in pixels below which letters cannot be told apart."""
-_KEPT = 512
-"""Rendered lines kept: every percentage in both inks, and what else a picture holds."""
+_KEPT = 64
+"""Rendered lines kept: those that stay from picture to picture, and the last few of those that change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _strokes(line: int) -> tuple[float, int]:
     return scale, max(1, round(scale * 1.7))
 
 
-@lru_cache(_KEPT)
+@lru_cache(8 * _KEPT)
 def _width(text: str, line: int) -> int:
     return int(cv2.getTextSize(text, _FONT, *_strokes(line))[0][0])
 

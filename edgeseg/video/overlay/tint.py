@@ -56,13 +56,15 @@ class Tint:
         buffers = self._buffers_for((height, width), step)
         picture = np.empty_like(frame_bgr)
         unknown = 0
-        for first in range(0, len(coarse), buffers.rows):
-            band = Band(first, min(len(coarse), first + buffers.rows), step)
-            highest = int(coarse[band.coarse].max())
-            mask = buffers.drawn(coarse[band.coarse], palette.runs, palette.table, highest)
+        highest = int(labels.max(initial=0))
+        for band in buffers.bands:
+            rows = coarse[band.coarse]
+            # Where a few pixels are unknown, the bands without them still need no masks.
+            highest_here = highest if highest < UNKNOWN else int(rows.max())
+            mask = buffers.drawn(rows, palette.runs, palette.table, highest_here)
             self._paint_band(frame_bgr, coarse, band, palette, mode, mask, picture)
-            if highest >= UNKNOWN:
-                unknown += buffers.hatch(coarse[band.coarse], band, picture)
+            if highest_here >= UNKNOWN:
+                unknown += buffers.hatch(rows, band, picture)
         return picture, unknown / max(1, coarse.size)
 
     def _paint_band(
