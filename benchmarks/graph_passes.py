@@ -2,10 +2,12 @@
 
     python benchmarks/graph_passes.py [--size 360x480] [--threads 2] [--seconds 20] [NETWORK ...]
 
-Frame to labels, FP32, ONNX Runtime on the CPU. The graphs of a network take turns, so their ratios do not depend on
-what else the machine does. The default network has its published weights, the others random ones, which does not change
-the time. Every graph's labels are compared with those of PyTorch's export on the frames of the parity gate. Named
-networks alone are measured and printed; without a name results/graph_passes.json beside this file is written too.
+Frame to labels, FP32, ONNX Runtime on the CPU; the last pass, `give_confidence`, gains nothing: it gives the second
+output of `edgeseg export --confidence`, and its row is what that costs. The graphs of a network take turns, so their
+ratios do not depend on what else the machine does. The default network has its published weights, the others random
+ones, which does not change the time. Every graph's labels are compared with those of PyTorch's export on the frames of
+the parity gate. Named networks alone are measured and printed; without a name results/graph_passes.json beside this
+file is written too.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def main() -> int:
     networks = {}
     for name in args.networks or NETWORKS:
         print(name, file=sys.stderr)
-        graphs = _graphs(_trained(name, size_hw), ExportConfig(size_hw=size_hw))
+        graphs = _graphs(_trained(name, size_hw), ExportConfig(size_hw=size_hw, confidence=True))
         times_ms = _latency(graphs, frames[0], args.threads, args.seconds)
         networks[name] = {
             graph: {"latency_ms": times_ms[graph], **_difference(graphs[graph], graphs["as translated"], frames)}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from tiny_bundle import LABELS, tiny_bundle
+from tiny_confidence import sure_bundle
 
 from edgeseg.bundle import Bundle
 from edgeseg.cli.main import main
@@ -150,6 +151,14 @@ def test_an_open_size_is_minus_one(tmp_path: Path) -> None:
     config = parsed(triton_models(tiny_bundle(tmp_path / "any.edgeseg"))[0])
     assert list(config.input[0].dims) == [1, -1, -1, 3]
     assert list(config.output[0].dims) == [1, -1, -1]
+
+
+def test_graphs_that_give_their_confidence_have_two_outputs(tmp_path: Path) -> None:
+    bundle = sure_bundle(tmp_path / "sure.edgeseg", (24, 32))
+    add_engine(bundle, "fp32")
+    for model in triton_models(bundle):
+        outputs = [(output.name, output.data_type, list(output.dims)) for output in parsed(model).output]
+        assert outputs == [("labels", 2, [1, 24, 32]), ("confidence", 2, [1, 24, 32])]
 
 
 def test_engines_that_were_built_become_plans(bundle: Bundle) -> None:

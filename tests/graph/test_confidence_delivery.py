@@ -198,7 +198,8 @@ class TestLadder:
         first, second = np.array([[0.5, 0.9]], np.float32), np.array([[0.7, 0.1]], np.float32)
         meter.update(first, second, np.array([[True, False]]))
         meter.update(first, first, np.array([[True, True]]))
-        assert (meter.result().mean, meter.result().max) == (pytest.approx(0.2 / 3), pytest.approx(0.2))
+        assert meter.result().mean == pytest.approx(0.2 / 3)
+        assert meter.result().max == pytest.approx(0.2)
 
     def test_probabilities_of_logits_that_are_no_numbers_are_none(self) -> None:
         logits = np.array([[[0, np.nan, 1e4]], [[0, 1, 1e4]]], np.float32)

@@ -18,7 +18,6 @@ from tiny_engine import CAMERA_HW, Machine
 
 from edgeseg.bundle import Bundle
 from edgeseg.cli.main import main
-from edgeseg.engine.triton import triton_models
 from edgeseg.errors import BundleError, ConfigError, GateError, InputError
 from edgeseg.models.sealed import Preprocess, SealedNetwork
 from edgeseg.runtime.fake import FakeSession
@@ -205,12 +204,6 @@ class TestBundle:
         with pytest.raises(BundleError) as caught:
             Bundle.open(bundle.path).golden()
         assert "\n" not in str(caught.value)
-
-    def test_triton_is_told_of_both(self, tmp_path: Path) -> None:
-        """tests/engine/test_triton.py parses such a configuration as the server does."""
-        (model,) = triton_models(sure_bundle(tmp_path / "a.edgeseg", (24, 32)))
-        outputs = model.config.partition("output [")[2].partition("]\ninstance_group")[0]
-        assert [name in outputs for name in ('name: "labels"', '},\n  {\n    name: "confidence"')] == [True, True]
 
 
 class TestVerify:
