@@ -2,10 +2,10 @@
 
     python benchmarks/reconnect.py [--times 50] [--longest 4] [--json FILE]
 
-A real RTSP server on the loopback (tests/tiny_rtsp.py) is cut off and comes back after a time that chance chooses;
-every third time it falls silent first. Recovery counts from the moment it listens again to the first frame. Threads and
-file descriptors are counted, and resident memory read, while frames come: before the first cut, after five of them
-(libraries have then allocated what they keep), and after the last.
+A real RTSP server on the loopback (tests/tiny_rtsp.py, in a process of its own) is cut off and comes back after a time
+that chance chooses; every third time it falls silent first. Recovery counts from the moment it listens again to the
+first frame. Threads and file descriptors are counted, and resident memory read, while frames come: before the first
+cut, after five of them (libraries have then allocated what they keep), and after the last.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -36,7 +37,7 @@ _SIZE_HW = (360, 640)
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What this process holds, the server's part included."""
+    """What this process holds."""
 
     threads: int
     descriptors: int
@@ -69,25 +70,63 @@ class Measured:
         }
 
 
+class Plug:
+    """The server, in a process of its own, so that nothing of it is in the figures."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.url = self("where")
+
+    def __call__(self, command: str) -> str:
+        """Tell it something, and wait until it is done."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(command, file=self._process.stdin, flush=True)
+        return self._process.stdout.readline().strip()
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def serve() -> None:
+    """Do what the lines of stdin say, and answer each with the address."""
+    with TinyRtsp(lambda index: level_frame(index, _SIZE_HW)) as server:
+        does = {"where": lambda: None, "stall": server.stalled.set, "cut": server.cut, "back": server.come_back}
+        for line in sys.stdin:
+            does[line.strip()]()
+            print(server.url, flush=True)
+
+
 def measure(times: int, longest_s: float, rng: np.random.Generator) -> Measured:
     """Pull the plug so many times, for up to `longest_s` each."""
-    with TinyRtsp(lambda index: level_frame(index, _SIZE_HW)) as server, open_source(server.url, rng=rng) as source:
-        _read(source, 30.0, lambda: source.captured > 60)
-        before = warm = _held()
-        recovery_s, stale_s = [], []
-        for number in range(times):
-            if number % 3 == 2:
-                server.stalled.set()
-                silent_s = _read(source, 10.0, lambda: source.state.link == "reconnecting")
-                stale_s.append(silent_s)
-            server.cut()
-            _read(source, longest_s * rng.uniform(), lambda: False)
-            server.come_back()
-            recovery_s.append(_read(source, 60.0, lambda seen=source.captured: source.captured > seen))  # type: ignore[misc]
-            _read(source, 1.5, lambda: False)  # it is a good connection
-            if number == _WARM_UP - 1:
-                warm = _held()
-        return Measured(tuple(recovery_s), tuple(stale_s), before, warm, _held())
+    plug = Plug()
+    try:
+        with open_source(plug.url, rng=rng) as source:
+            return _measure(plug, source, times, longest_s, rng)
+    finally:
+        plug.end()
+
+
+def _measure(plug: Plug, source: Source, times: int, longest_s: float, rng: np.random.Generator) -> Measured:
+    _read(source, 30.0, lambda: source.captured > 60)
+    before = warm = _held()
+    recovery_s, stale_s = [], []
+    for number in range(times):
+        if number % 3 == 2:
+            plug("stall")
+            stale_s.append(_read(source, 10.0, lambda: source.state.link == "reconnecting"))
+        plug("cut")
+        _read(source, longest_s * rng.uniform(), lambda: False)
+        plug("back")
+        seen = source.captured
+        recovery_s.append(_read(source, 60.0, lambda seen=seen: source.captured > seen))  # type: ignore[misc]
+        _read(source, 1.5, lambda: False)  # it is a good connection
+        if number == _WARM_UP - 1:
+            warm = _held()
+    return Measured(tuple(recovery_s), tuple(stale_s), before, warm, _held())
 
 
 def _read(source: Source, limit_s: float, done: Callable[[], bool]) -> float:
@@ -110,7 +149,11 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--longest", type=float, default=4.0, metavar="S", help="longest time without plug")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.serve:
+        serve()
+        return 0
     measured = measure(args.times, args.longest, np.random.default_rng(0))
     print(json.dumps(measured.summary(), indent=2))
     if args.json is not None:
