@@ -10,11 +10,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from edgeseg import Bundle, Segmenter, open_source
+from edgeseg import Bundle, Segmenter
 from edgeseg.cli import run
 from edgeseg.cli.defaults import bundle_path
 from edgeseg.cli.runtime_options import say_degraded
-from edgeseg.cli.stream_options import stream_config
+from edgeseg.cli.stream_options import leave_if_hung, open_at_pace, stream_config
 from edgeseg.errors import EdgesegError
 from edgeseg.video.stream import segment_stream
 
@@ -26,13 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         config = stream_config(args, headless=args.headless)
-        with open_source(args.source) as source:
+        with open_at_pace(args) as source:
             bundle = Bundle.open(bundle_path(args.bundle))
             backend = args.backend or "onnxruntime"
             with Segmenter(bundle, precision=args.precision, backend=backend, threads=args.threads) as segmenter:
                 say_degraded(segmenter)
                 report = segment_stream(source, segmenter, config)
-        return run.finish(args, report, bundle.path, segmenter)
+                code = run.finish(args, report, bundle.path, segmenter)
+                leave_if_hung(report, code)
+        return code
     except EdgesegError as error:
         print(f"camera_demo: error: {error}", file=sys.stderr)
         return error.exit_code

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edgeseg.video.sources import Source
+    from edgeseg.video.stats import RunReport
     from edgeseg.video.stream import StreamConfig
 
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|)")
@@ -55,10 +59,26 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--in-flight", type=int, default=1, metavar="N", help="frames that may wait between two stages (default: 1)"
     )
+
+
+def add_pace_options(parser: argparse.ArgumentParser) -> None:
+    """Add how fast a file is played."""
     parser.add_argument(
         "--realtime", action="store_true", help="play a file at its own rate, as a camera would: the newest frame wins"
     )
     parser.add_argument("--loop", action="store_true", help="with --realtime: begin again at the end of the file")
+
+
+def open_at_pace(args: argparse.Namespace) -> Source:
+    """Open `args.source`, to be played as `--realtime` and `--loop` say."""
+    from edgeseg.errors import ConfigError
+    from edgeseg.video.sources import open_source
+    from edgeseg.video.sources.realtime import realtime
+
+    if args.loop and not args.realtime:
+        raise ConfigError("--loop: a file without end has to be played at its own rate. Add --realtime.")
+    source = open_source(args.source)
+    return realtime(source, loop=args.loop) if args.realtime else source
 
 
 def stream_config(args: argparse.Namespace, *, headless: bool) -> StreamConfig:
@@ -84,3 +104,14 @@ def stream_config(args: argparse.Namespace, *, headless: bool) -> StreamConfig:
         deadline_ms=args.deadline,
         in_flight=args.in_flight,
     )
+
+
+def leave_if_hung(report: RunReport, code: int) -> None:
+    """End the process here, with the exit code `code`, where the source or the model hangs in a library.
+
+    To close either would wait for it, or crash. The files are finished: the sinks have been closed before.
+    """
+    if report.left_behind:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

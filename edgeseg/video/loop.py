@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from edgeseg.errors import ConfigError
+from edgeseg.types import Frame, Labels
 from edgeseg.video.controls import Controls
 from edgeseg.video.pipeline.account import Account
 from edgeseg.video.pipeline.channel import Channel
@@ -74,6 +75,7 @@ def run_loop(
     analyser: FrameAnalyser | None = None,
     monitor: FrameMonitor | None = None,
     smoother: FrameSmoother | None = None,
+    inset: Callable[[Labels], Frame] | None = None,
     controls: Controls | None = None,
     config: LoopConfig | None = None,
     max_frames: int | None = None,
@@ -87,7 +89,8 @@ def run_loop(
     A file's frames are read, segmented, painted and put out each on a thread of its own, with at most
     `config.in_flight` waiting before each stage; output, `stopped` and `after_frame` are called in this thread. A live
     source is asked for its newest frame when the model is free. Pictures are painted with `overlay` where a sink wants
-    them. When the picture on the screen gets old, or `controls` say pause, each such sink gets `Sink.waiting`.
+    them, with what `inset` makes of the labels in a corner. When the picture on the screen gets old, or `controls` say
+    pause, each such sink gets `Sink.waiting`.
 
     Closes the source, so that the count of its frames is final; the sinks stay open. A frame that cannot be decoded or
     segmented is counted and named in the notes, and the next one follows; if no frame works, the first error is
@@ -100,7 +103,7 @@ def run_loop(
         raise ValueError("a sink wants pictures, so the loop needs an overlay to paint them with")
     config = config or LoopConfig()
     controls = controls or Controls(segmenter.label_map)
-    painter = Painter(overlay, controls) if overlay is not None and wanted else None
+    painter = Painter(overlay, controls, inset) if overlay is not None and wanted else None
     account = Account(source.clock, config.deadline_ms)
 
     def allowed() -> bool:

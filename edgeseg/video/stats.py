@@ -139,6 +139,7 @@ class RunReport:
             "deadline": self._deadline_dict(),
             "camera_faults": dict(self.camera_faults),
             "queue_peak": self.queue_peak,
+            "left_behind": list(self.left_behind),
             "ended": self.ended.value,
             "notes": list(self.notes),
         }

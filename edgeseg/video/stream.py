@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from edgeseg.errors import ConfigError
 from edgeseg.labels import LabelMap
 from edgeseg.runtime.segmenter import Segmenter
-from edgeseg.types import Frame, Segmentation
+from edgeseg.types import Frame, Labels, Segmentation
+from edgeseg.video.colours import display_palette
 from edgeseg.video.controls import Controls
+from edgeseg.video.health import HealthMonitor
 from edgeseg.video.loop import LoopConfig, run_loop
 from edgeseg.video.overlay import Overlay
-from edgeseg.video.pipeline.work import FrameAnalyser, FrameMonitor, FrameSmoother
+from edgeseg.video.pipeline.work import FrameMonitor, FrameSmoother
+from edgeseg.video.scene.analyser import SceneAnalyser
+from edgeseg.video.scene.birds_eye import BirdsEye, read_birds_eye
+from edgeseg.video.scene.smoothing import Smoother
+from edgeseg.video.scene.unknown import with_unknown
 from edgeseg.video.sinks import JsonLinesSink, LabelSink, Sink, VideoFileSink
 from edgeseg.video.sources import Source
 from edgeseg.video.stats import RunReport
@@ -91,8 +99,10 @@ def segment_stream(
     """
     _refuse_overwriting(source, config)
     controls = controls or config.controls(segmenter.label_map)
-    overlay = Overlay(segmenter.label_map, alpha=config.alpha, classes=controls.classes, mode=controls.mode)
-    smoother = _smoother(segmenter, config)
+    label_map, smoother = segmenter.label_map, _smoother(segmenter, config)
+    overlay = Overlay(label_map, alpha=config.alpha, classes=controls.classes, mode=controls.mode)
+    homography = None if config.birds_eye is None else read_birds_eye(config.birds_eye)
+    analyser = SceneAnalyser(label_map, homography=homography, fps=None if source.live else source.fps)
     with ExitStack() as stack:
         stopped = stack.enter_context(stop_on_signals())
         sinks = [*extra_sinks, *(stack.enter_context(sink) for sink in _file_sinks(source, config))]
@@ -103,9 +113,10 @@ def segment_stream(
             segmenter,
             sinks,
             overlay=overlay,
-            analyser=_analyser(source, segmenter, config) if sinks else None,
+            analyser=analyser if sinks else None,
             monitor=_monitor(source, config),
             smoother=smoother,
+            inset=None if homography is None else _top_view(homography, label_map),
             controls=controls,
             config=LoopConfig(config.in_flight, config.deadline_ms, snapshots=config.snapshots),
             max_frames=config.max_frames,
@@ -127,28 +138,22 @@ def _file_sinks(source: Source, config: StreamConfig) -> Iterator[Sink]:
         yield JsonLinesSink(config.json_lines, source)
 
 
-def _analyser(source: Source, segmenter: Segmenter, config: StreamConfig) -> FrameAnalyser:
-    from edgeseg.video.scene.analyser import SceneAnalyser
-    from edgeseg.video.scene.birds_eye import read_birds_eye
-
-    homography = None if config.birds_eye is None else read_birds_eye(config.birds_eye)
-    return SceneAnalyser(segmenter.label_map, homography=homography, fps=None if source.live else source.fps)
+def _top_view(homography: BirdsEye, label_map: LabelMap) -> Callable[[Labels], Frame]:
+    """What draws labels as seen from above, in the overlay's colours."""
+    colours_bgr = np.zeros((256, 3), np.uint8)
+    colours_bgr[: len(label_map)] = np.array(display_palette(label_map), np.uint8)[:, ::-1]
+    return lambda labels: colours_bgr[homography.top_view(labels)]
 
 
 def _monitor(source: Source, config: StreamConfig) -> FrameMonitor | None:
     """Who watches the camera; nobody where there is none: a folder of pictures has no rate."""
     if not config.health or not (source.live or source.fps):
         return None
-    from edgeseg.video.health import HealthMonitor
-
     return HealthMonitor(source.fps)
 
 
 def _smoother(segmenter: Segmenter, config: StreamConfig) -> FrameSmoother | None:
     """What changes the labels: first they are smoothed, then those of which the model is not sure are taken away."""
-    from edgeseg.video.scene.smoothing import Smoother
-    from edgeseg.video.scene.unknown import with_unknown
-
     below = config.unknown_below
     smooth = Smoother(segmenter.label_map) if config.smooth else None
     if below is None:
@@ -165,8 +170,9 @@ def _smoother(segmenter: Segmenter, config: StreamConfig) -> FrameSmoother | Non
 
 def _refuse_overwriting(source: Source, config: StreamConfig) -> None:
     files = {path.resolve() for path in source.files}
-    if config.output is not None and config.output.resolve() in files:
-        raise ConfigError(f"--output {config.output} is the source itself. Name another file.")
+    for option, path in (("--output", config.output), ("--json-lines", config.json_lines)):
+        if path is not None and path.resolve() in files:
+            raise ConfigError(f"{option} {path} is the source itself. Name another file.")
     if config.json_lines is not None and config.json_lines.resolve() in files:
         raise ConfigError(f"--json-lines {config.json_lines} is the source itself. Name another file.")
     folder = None if config.save_labels is None else config.save_labels.resolve()

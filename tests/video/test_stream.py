@@ -73,19 +73,20 @@ def test_settings_are_checked() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_files(tmp_path: Path, number: signal.Signals) -> None:
     class Interrupted(ScriptedSource):
-        """Somebody presses Ctrl-C while the third frame is decoded."""
+        """Somebody presses Ctrl-C while the tenth frame is decoded."""
 
         def _take(self) -> FrameRecord | None:
-            if self.captured == 2:
+            if self.captured == 9:
                 os.kill(os.getpid(), number)
             return super()._take()
 
     handlers = [signal.getsignal(caught) for caught in (signal.SIGINT, signal.SIGTERM)]
-    source = Interrupted([grey_frame(index, (48, 64)) for index in range(9)])
+    source = Interrupted([grey_frame(index, (48, 64)) for index in range(99)])
     report = segment_stream(source, brightness_segmenter(), StreamConfig(headless=True, output=tmp_path / "out.avi"))
-    assert (report.frames, report.captured, report.ended) == (3, 3, Ended.SIGNAL)
+    assert report.ended is Ended.SIGNAL
+    assert report.captured == report.frames + report.dropped < 99
     with open_source(tmp_path / "out.avi") as video:
-        assert len(list(video)) == 3
+        assert len(list(video)) == report.frames > 0
     assert [signal.getsignal(caught) for caught in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
@@ -104,8 +105,8 @@ def test_a_signal_is_seen_while_a_live_source_is_silent() -> None:
 
         def _take(self) -> FrameRecord | None:
             if self.captured == 1:
+                time.sleep(0.2)  # until the first is through
                 os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(0.2)
                 return None
             return super()._take()
 

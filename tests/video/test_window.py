@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,22 +11,22 @@ from scripted_stream import ScriptedSource, brightness_segmenter, grey_frame
 
 from edgeseg.labels import CAMVID
 from edgeseg.types import Frame
-from edgeseg.video.loop import run_loop
+from edgeseg.video.controls import Controls
+from edgeseg.video.loop import LoopConfig, run_loop
 from edgeseg.video.overlay import Overlay
 from edgeseg.video.stats import Ended, RunReport
-from edgeseg.video.window import Keyboard, WindowSink
+from edgeseg.video.window import WindowSink
 
 NO_KEY = -1
 
 
 class FakeGui:
-    """`cv2`'s window functions: keys come from a list, one for each frame or wait, "x" closes the window."""
+    """`cv2`'s window functions: keys come from a list, one for each picture, "x" closes the window."""
 
     def __init__(self, keys: Sequence[str | int], *, raises: bool = False) -> None:
         self._keys = list(keys)
         self._raises = raises
         self.shown: list[Frame] = []
-        self.waits = 0
         self.open = False
 
     def namedWindow(self, *_: object) -> None:  # noqa: N802 - OpenCV's names
@@ -41,10 +42,6 @@ class FakeGui:
             return NO_KEY
         return key if isinstance(key, int) else ord(key)
 
-    def waitKey(self, _: int) -> int:  # noqa: N802
-        self.waits += 1
-        return self.pollKey()
-
     def getWindowProperty(self, _: str, prop: int) -> float:  # noqa: N802
         if self._raises and not self.open:
             raise cv2.error("NULL guiReceiver (please create a window)")
@@ -56,11 +53,17 @@ class FakeGui:
 
 def watch(gui: FakeGui, tmp_path: Path, frames: int = 6, overlay: Overlay | None = None) -> RunReport:
     """Run the loop with a window on `gui`."""
-    overlay = overlay or Overlay(CAMVID)
-    with WindowSink(gui, "test") as window:
-        keyboard = Keyboard(window, overlay, tmp_path, lambda: False)
-        source = ScriptedSource([grey_frame(20 * index, (48, 64)) for index in range(frames)])
-        return run_loop(source, brightness_segmenter(), [window], overlay=overlay, after_frame=keyboard)
+    controls = Controls(CAMVID)
+    source = ScriptedSource([grey_frame(20 * index, (48, 64)) for index in range(frames)])
+    with WindowSink(gui, "test", controls) as window:
+        return run_loop(
+            source,
+            brightness_segmenter(),
+            [window],
+            overlay=overlay or Overlay(CAMVID),
+            controls=controls,
+            config=LoopConfig(snapshots=tmp_path),
+        )
 
 
 def test_every_frame_is_shown(tmp_path: Path) -> None:
@@ -74,7 +77,8 @@ def test_every_frame_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["q", "Q", 27, ord("q") | 0x100000])
 def test_q_and_escape_quit_after_the_frame(tmp_path: Path, key: str | int) -> None:
     report = watch(FakeGui([NO_KEY, key]), tmp_path)
-    assert (report.frames, report.captured, report.ended) == (2, 2, Ended.KEY)
+    assert (report.frames, report.ended) == (2, Ended.KEY)
+    assert report.captured == 2 + report.dropped
 
 
 @pytest.mark.parametrize("raises", [False, True])  # OpenCV 4 and OpenCV 5, with Qt
@@ -91,38 +95,41 @@ def test_a_toolkit_that_cannot_tell_whether_a_window_is_open_goes_on(tmp_path: P
 def test_space_pauses_until_the_next_one(tmp_path: Path) -> None:
     gui = FakeGui([NO_KEY, " ", NO_KEY, NO_KEY, " ", NO_KEY])
     report = watch(gui, tmp_path)
-    assert gui.waits == 3
     assert report.frames == 6
-    assert len(gui.shown) == 6
+    assert len(gui.shown) == 6 + 3
+    # What is shown while paused is no live picture.
+    assert all((gui.shown[index] != gui.shown[1]).any() for index in (2, 3, 4))
 
 
 def test_a_pause_can_be_left_by_q(tmp_path: Path) -> None:
-    assert watch(FakeGui([" ", "q"]), tmp_path).frames == 1
+    report = watch(FakeGui([" ", "q"]), tmp_path)
+    assert (report.frames, report.ended) == (1, Ended.KEY)
 
 
-def test_a_signal_ends_a_pause(tmp_path: Path) -> None:
-    gui = FakeGui([" "])
-    overlay = Overlay(CAMVID)
-    stopped = lambda: gui.waits >= 2  # noqa: E731
-    with WindowSink(gui, "test") as window:
-        report = run_loop(
-            ScriptedSource([grey_frame(1)] * 9),
-            brightness_segmenter(),
-            [window],
-            overlay=overlay,
-            stopped=stopped,
-            after_frame=Keyboard(window, overlay, tmp_path, stopped),
-        )
-    assert (report.frames, report.ended) == (1, Ended.SIGNAL)
+def test_keys_are_heard_while_there_is_no_picture(tmp_path: Path) -> None:
+    class Silent(ScriptedSource):
+        """A camera that never gives a frame."""
+
+        live = True
+
+        def read(self, timeout_s: float = 1.0) -> None:
+            time.sleep(min(timeout_s, 0.01))
+
+    controls, gui, source = Controls(CAMVID), FakeGui(["q"]), Silent([])
+    source.clock = time.perf_counter
+    with WindowSink(gui, "test", controls) as window:
+        report = run_loop(source, brightness_segmenter(), [window], overlay=Overlay(CAMVID), controls=controls)
+    assert (report.frames, report.ended) == (0, Ended.KEY)
+    assert len(gui.shown) == 1
 
 
-def test_o_changes_the_overlay_at_once_also_while_paused(tmp_path: Path) -> None:
+def test_o_changes_the_overlay_also_while_paused(tmp_path: Path) -> None:
     overlay = Overlay(CAMVID)
     gui = FakeGui([" ", "o", " "])
     watch(gui, tmp_path, frames=1, overlay=overlay)
     assert overlay.mode == "outline"
-    assert len(gui.shown) == 2
-    assert (gui.shown[0] != gui.shown[1]).any()
+    assert len(gui.shown) == 3
+    assert (gui.shown[1] != gui.shown[2]).any()
 
 
 def test_s_saves_what_is_shown(tmp_path: Path) -> None:

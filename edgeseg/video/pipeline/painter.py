@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
-from edgeseg.types import Frame
+from edgeseg.types import Frame, Labels
 from edgeseg.video.controls import Controls
 from edgeseg.video.pipeline.work import FramePainter, Wishes
 from edgeseg.video.results import FrameResult
 
 
 class Painter:
-    """Paints as the controls say, one picture at a time: an overlay keeps memory between pictures."""
+    """Paints as the controls say, one picture at a time: an overlay keeps memory between pictures.
 
-    def __init__(self, overlay: FramePainter, controls: Controls) -> None:
+    `inset` makes a small picture, BGR uint8 (h, w, 3), of a valid frame's labels.
+    """
+
+    def __init__(
+        self, overlay: FramePainter, controls: Controls, inset: Callable[[Labels], Frame] | None = None
+    ) -> None:
         self._overlay = overlay
+        self._inset = inset
         self._controls = controls
         self._followed = self.wishes
         self._lock = threading.Lock()  # held for a picture, never while time is waited for
@@ -41,6 +48,7 @@ class Painter:
                 scene=result.scene,
                 health=result.health,
                 pulse=result.pulse,
+                inset_bgr=self._inset(found.labels) if self._inset is not None and found.valid else None,
             )
         return wishes, picture
 

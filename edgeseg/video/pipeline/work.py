@@ -71,8 +71,9 @@ class FramePainter(Protocol):
         scene: Scene | None = None,
         health: Health = ...,
         pulse: Pulse | None = None,
+        inset_bgr: Frame | None = None,
     ) -> Frame:
-        """A new picture, BGR uint8 (H, W, 3)."""
+        """A new picture, BGR uint8 (H, W, 3), with a small one in it."""
         ...
 
     def waiting(self, picture_bgr: Frame | None, text: str) -> Frame:
