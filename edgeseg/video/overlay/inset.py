@@ -7,7 +7,7 @@ import cv2
 from edgeseg.types import Frame
 from edgeseg.video.overlay.letters import WHITE, Letters
 
-_LARGEST_HW = (0.4, 0.25)
+_LARGEST_HW = (0.42, 0.25)
 """Shares of the picture's height and width that the inset may take."""
 
 
