@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_page import ask, asked, made_subject
+from served_run import ask, asked, made_subject
 
 from edgeseg.errors import ConfigError
 from edgeseg.web import guard

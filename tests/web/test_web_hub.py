@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from live_page import frame_result
+from served_run import frame_result
 
 from edgeseg.errors import ConfigError
 from edgeseg.labels import CAMVID

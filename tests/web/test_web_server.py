@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from live_page import frame_result, made_subject
 from scripted_stream import ScriptedSource
+from served_run import frame_result, made_subject
 
 from edgeseg.errors import ConfigError
 from edgeseg.types import Frame

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_page import ManualClock, ask, frame_result, made_subject
 from scripted_stream import ScriptedSource
+from served_run import ManualClock, ask, frame_result, made_subject
 
 from edgeseg.video.health.base import FAULTS, Health
 from edgeseg.video.scene.base import Scene
