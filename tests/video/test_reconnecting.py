@@ -303,6 +303,20 @@ def test_closing_while_it_is_lost_leaves_nothing_behind(time: VirtualTime, devic
     assert source.read() is None
 
 
+def test_closing_twice_waits_once_for_a_read_that_hangs(time: VirtualTime, device: Device) -> None:
+    with reconnecting(device) as source:
+        read_for(source, 1.0)
+        device.silent = True
+        read_for(source, 0.1)
+        began_s = time.now
+        source.close()
+    assert time.now - began_s == pytest.approx(1.0)
+    assert (source.captured, source.dropped) == (30, 0)
+    device.speak()
+    time.sleep(1.0)
+    assert (device.held, time.hanging) == (0, [])
+
+
 def test_closing_from_another_thread_ends_a_read(time: VirtualTime, device: Device) -> None:
     source = reconnecting(device)
     read_for(source, 1.0)

@@ -71,8 +71,9 @@ class NewestFrame(Source):
 
     def close(self) -> None:
         """Stop the reader, and wait for it. A frame that nobody took counts as dropped, so that the books are final."""
+        closing = self._closing.is_set()
         self._closing.set()
-        if self._thread is not None:
+        if self._thread is not None and not closing:  # once is enough for a reader that hangs
             self._thread.join(_JOIN_S)
         self.abandon()
 
