@@ -44,12 +44,14 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--classes", metavar="A,B", help="draw these classes only, such as road,pedestrian")
     parser.add_argument("--overlay", default="blend", choices=MODES, help="how to draw (default: %(default)s)")
-    parser.add_argument("--smooth", action="store_true", help="smooth the labels over time, so that they flicker less")
+    parser.add_argument(
+        "--smooth", action="store_true", help="labels that flicker less; needs a bundle with confidence, as the next"
+    )
     parser.add_argument(
         "--unknown-below",
         type=float,
         metavar="P",
-        help="no class where the model's confidence is below P, such as 0.5; needs a bundle with confidence",
+        help="no class where the model's confidence is below P, such as 0.5",
     )
     parser.add_argument("--birds-eye", type=Path, metavar="FILE", help="distances by the homography in a JSON file")
     parser.add_argument("--no-health", action="store_true", help="do not watch the camera for faults")
@@ -62,22 +64,25 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_pace_options(parser: argparse.ArgumentParser) -> None:
-    """Add how fast a file is played."""
+    """Add how fast a file is played, and how long a camera is waited for."""
     parser.add_argument(
         "--realtime", action="store_true", help="play a file at its own rate, as a camera would: the newest frame wins"
     )
     parser.add_argument("--loop", action="store_true", help="with --realtime: begin again at the end of the file")
+    parser.add_argument(
+        "--give-up", type=float, metavar="S", help="end when a live source was lost for S seconds (default: never)"
+    )
 
 
 def open_at_pace(args: argparse.Namespace) -> Source:
     """Open `args.source`, to be played as `--realtime` and `--loop` say."""
     from edgeseg.errors import ConfigError
-    from edgeseg.video.sources import open_source
+    from edgeseg.video.sources import LiveConfig, open_source
     from edgeseg.video.sources.realtime import realtime
 
     if args.loop and not args.realtime:
         raise ConfigError("--loop: a file without end has to be played at its own rate. Add --realtime.")
-    source = open_source(args.source)
+    source = open_source(args.source, live=LiveConfig(give_up_after_s=args.give_up))
     return realtime(source, loop=args.loop) if args.realtime else source
 
 

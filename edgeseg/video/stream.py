@@ -54,9 +54,9 @@ class StreamConfig:
     json_lines: Path | None = None
     """File for a line of JSON for each frame."""
     smooth: bool = False
-    """Smooth the labels over time."""
+    """Smooth the labels over time; needs a bundle that gives its confidence."""
     unknown_below: float | None = None
-    """No class where the model's confidence is below this, 0 to 1; needs a bundle that gives it."""
+    """No class where the model's confidence is below this, 0 to 1; needs a bundle that gives it too."""
     birds_eye: Path | None = None
     """JSON file with the homography from the picture to the ground, for distances."""
     health: bool = True
@@ -155,11 +155,12 @@ def _monitor(source: Source, config: StreamConfig) -> FrameMonitor | None:
 def _smoother(segmenter: Segmenter, config: StreamConfig) -> FrameSmoother | None:
     """What changes the labels: first they are smoothed, then those of which the model is not sure are taken away."""
     below = config.unknown_below
+    for option, asked in (("--smooth", config.smooth), ("--unknown-below", below is not None)):
+        if asked and not segmenter.gives_confidence:
+            raise ConfigError(f"{option}: this bundle gives no confidence. Export it with --confidence.")
     smooth = Smoother(segmenter.label_map) if config.smooth else None
     if below is None:
         return smooth
-    if not segmenter.gives_confidence:
-        raise ConfigError("--unknown-below: this bundle gives no confidence. Export it with --confidence.")
 
     def smoother(segmentation: Segmentation, frame_bgr: Frame) -> Segmentation:
         smoothed = segmentation if smooth is None else smooth(segmentation, frame_bgr)

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from scripted_stream import grey_frame, write_video
 from tiny_bundle import LABELS, brightest_channel, noise, tiny_bundle
 
 from edgeseg import open_source
 from edgeseg.cli.main import main
+from edgeseg.cli.stream_options import milliseconds
 from edgeseg.runtime.default import DEFAULT_NAME
 from edgeseg.video.overlay import Overlay
 
@@ -46,7 +50,7 @@ def test_labels_table_and_report(bundle: str, images: Path, tmp_path: Path, caps
         np.testing.assert_array_equal(written, brightest_channel(np.asarray(frame, np.uint8)))
     shown = capsys.readouterr()
     assert re.search(r"^stage +p50 +p95 +p99$", shown.out, re.MULTILINE)
-    for stage in ("capture", "inference", "output", "total"):
+    for stage in ("capture", "inference", "output", "queues", "frame age"):
         assert re.search(rf"^{stage}( +\d+\.\d ms){{3}}$", shown.out, re.MULTILINE)
     assert re.search(
         r"^3 frames in .* s: .* frames/s, 0 dropped, 0 failed \(end of the source\)$", shown.out, re.MULTILINE
@@ -61,7 +65,7 @@ def test_labels_table_and_report(bundle: str, images: Path, tmp_path: Path, caps
     }
     assert report["fps"] > 0
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p95"] <= report["latency_ms"]["p99"]
-    assert set(report["stages"]) == {"capture", "inference", "output", "total"}
+    assert set(report["stages"]) == {"capture", "inference", "analysis", "output", "queues", "total"}
     assert report["latency_ms"] == report["stages"]["total"]
     assert (report["source"], report["bundle"]) == (str(images), bundle)
     assert (report["backend"], report["precision"]) == ("onnxruntime", "fp32")
@@ -110,6 +114,12 @@ def flip_a_byte(bundle: Path) -> None:
         ["{images}", "{bundle}", "--alpha", "2"],
         ["{images}", "{bundle}", "--output", "out.gif"],
         ["{images}", "{bundle}", "--max-frames", "0"],
+        ["{images}", "{bundle}", "--in-flight", "0"],
+        ["{images}", "{bundle}", "--unknown-below", "1.5"],
+        ["{images}", "{bundle}", "--unknown-below", "0.5"],
+        ["{images}", "{bundle}", "--smooth"],
+        ["{images}", "{bundle}", "--birds-eye", "{tmp}/nowhere.json"],
+        ["{images}", "{bundle}", "--loop"],
         ["{images}", "{bundle}", "--save-labels", "{images}"],
         ["{images}", "{bundle}", "--save-labels", "{tmp}/text.mp4"],
         ["{images}", "{flipped}"],
@@ -147,13 +157,13 @@ def test_a_broken_image_among_others_is_named_and_left_out(
 
 
 def test_ctrl_c_ends_an_endless_run_with_whole_files(bundle: str, tmp_path: Path) -> None:
-    output, report_path = tmp_path / "out.mkv", tmp_path / "report.json"
+    output, unfinished, report_path = (tmp_path / name for name in ("out.mkv", "out.unfinished.mkv", "report.json"))
     command = [sys.executable, "-m", "edgeseg.cli.main", "run", "synthetic://drive?size=64x64", bundle, "--headless"]
     command += ["--threads", "1", "--output", str(output), "--json", str(report_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 120
-        while not output.exists() and process.poll() is None and time.monotonic() < deadline:
+        while not unfinished.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -165,6 +175,88 @@ def test_ctrl_c_ends_an_endless_run_with_whole_files(bundle: str, tmp_path: Path
     report = json.loads(report_path.read_bytes())
     with open_source(output) as video:
         assert len(list(video)) == report["frames"] > 0
+
+
+HANGS = """
+    import sys, time
+    from argparse import Namespace
+    from pathlib import Path
+    import numpy as np
+    from edgeseg import open_source
+    from edgeseg.cli.run import finish
+    from edgeseg.cli.stream_options import leave_if_hung
+    from edgeseg.labels import CAMVID
+    from edgeseg.runtime.fake import FakeSession
+    from edgeseg.runtime.segmenter import Segmenter
+    from edgeseg.video.stream import StreamConfig, segment_stream
+
+    def labels(frame_bgr):
+        global calls
+        calls += 1
+        if calls > 20:
+            print("hangs", flush=True)
+            time.sleep(1e6)
+        return np.zeros(frame_bgr.shape[:2], np.uint8)
+
+    calls = 0
+    with open_source("synthetic://drive?size=64x64") as source:
+        with Segmenter.from_session(FakeSession(labels), CAMVID) as segmenter:
+            report = segment_stream(source, segmenter, StreamConfig(headless=True, output=Path(sys.argv[1])))
+            code = finish(Namespace(json=None), report, Path("road.edgeseg"), segmenter)
+            leave_if_hung(report, code)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_process_also_while_the_model_hangs(tmp_path: Path, number: signal.Signals) -> None:
+    output = tmp_path / "out.mkv"
+    command = [sys.executable, "-c", textwrap.dedent(HANGS), str(output)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "hangs\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)  # two seconds, in virtual time: tests/video/test_loop_endings.py
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (130, "")
+    assert "20 frames in" in out
+    assert "did not come back, and was left behind: inference" in out
+    with open_source(output) as video:
+        assert len(list(video)) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("33ms", 33.0), ("33", 33.0), ("0.033s", 33.0), ("16.7 ms", 16.7), (".5s", 500.0)]
+)
+def test_durations(text: str, expected: float) -> None:
+    assert milliseconds(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-3", "ms", "33m", "nan", "inf", "1e400", "3 3"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="no duration above zero"):
+        milliseconds(text)
+
+
+def test_deadline_and_json_lines(bundle: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines, report_path = tmp_path / "drive.jsonl", tmp_path / "report.json"
+    arguments = ["run", "synthetic://drive?size=64x64&frames=5", bundle, "--headless", "--json-lines", str(lines)]
+    assert main([*arguments, "--deadline", "0.001ms", "--in-flight", "2", "--json", str(report_path)]) == 0
+    assert "deadline of 0.001 ms: missed by 5 frames, 100.0%" in capsys.readouterr().out
+    assert json.loads(report_path.read_bytes())["deadline"] == {"ms": 0.001, "misses": 5, "share": 1.0}
+    frames = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert sum("shares" in json.dumps(frame) for frame in frames) == 5
+
+
+def test_a_file_in_real_time_is_a_live_source(bundle: str, tmp_path: Path) -> None:
+    clip, report_path = tmp_path / "clip.avi", tmp_path / "report.json"
+    write_video(clip, [grey_frame(level, (48, 64)) for level in range(0, 200, 20)], fps=100.0)
+    arguments = ["run", str(clip), bundle, "--headless", "--realtime", "--loop", "--max-frames", "15"]
+    assert main([*arguments, "--json", str(report_path)]) == 0
+    report = json.loads(report_path.read_bytes())
+    assert (report["frames"], report["ended"]) == (15, "limit of frames")
+    assert report["captured"] == report["frames"] + report["dropped"]
 
 
 def test_help_names_the_keys(capsys: pytest.CaptureFixture[str]) -> None:

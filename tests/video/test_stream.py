@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from scripted_stream import ScriptedSource, TickClock, brightness_segmenter, grey_frame, write_video
+from timed_stream import Collector
 
 from edgeseg import open_source
 from edgeseg.errors import ConfigError, UnavailableError
@@ -21,6 +23,9 @@ from edgeseg.video.sources.newest import NewestFrame
 from edgeseg.video.stats import Ended
 from edgeseg.video.stopping import stop_on_signals
 from edgeseg.video.stream import StreamConfig, segment_stream
+
+SOON_S = 30.0
+"""Far more than any step here needs, also on a busy machine."""
 
 
 def test_labels_and_video_of_a_synthetic_drive(tmp_path: Path) -> None:
@@ -100,16 +105,25 @@ def test_the_second_signal_is_no_longer_caught() -> None:
 
 
 def test_a_signal_is_seen_while_a_live_source_is_silent() -> None:
+    sink, seen = Collector(), threading.Event()
+
     class Silent(ScriptedSource):
         """A camera that gives one frame and then nothing."""
 
         def _take(self) -> FrameRecord | None:
             if self.captured == 1:
-                time.sleep(0.2)  # until the first is through
+                while not sink.results:
+                    time.sleep(0.001)
                 os.kill(os.getpid(), signal.SIGINT)
+                seen.wait(SOON_S)
                 return None
             return super()._take()
 
-    source = NewestFrame(Silent([grey_frame(1)], TickClock()))
-    report = segment_stream(source, brightness_segmenter(), StreamConfig(headless=True))
+    class Watched(NewestFrame):
+        def close(self) -> None:
+            seen.set()
+            super().close()
+
+    source = Watched(Silent([grey_frame(1)], TickClock()))
+    report = segment_stream(source, brightness_segmenter(), StreamConfig(headless=True), extra_sinks=[sink])
     assert (report.frames, report.ended) == (1, Ended.SIGNAL)
