@@ -1,8 +1,9 @@
 """What recording costs and what a kill leaves of it: `python benchmarks/recording.py`.
 
-Four tables: processor time of a frame against OpenCV's own writer, in turns on the same pictures; how long the call
-takes that begins a new part; how long a recording of hours takes to finish and to find again; and what can be read of
-the files that lie on the disk at a moment of the recording, which is what a kill leaves.
+Three tables: processor time of a frame against OpenCV's own writer, in turns on the same pictures, and how much of it
+the caller's thread spends, also in the call that begins a new part; what can be read of the files that lie on the disk
+at a moment of the recording, which is what a kill leaves; and how long a recording of hours takes to finish, and to be
+found again after a kill.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def drawn(size_hw: tuple[int, int]) -> list[Frame]:
 
 
 def cost(folder: Path, size_hw: tuple[int, int]) -> list[list[str]]:
-    """Of each film: processor time a frame, the best of the rounds; wall time of a call, and of one that turns over."""
+    """Of each film: processor time a frame; that of the caller's thread in a call, and in one that begins a part."""
     pictures = drawn(size_hw)
     openers = films(folder, size_hw)
     cpu_ms: dict[str, list[float]] = {name: [] for name in openers}
@@ -95,9 +96,9 @@ def cost(folder: Path, size_hw: tuple[int, int]) -> list[list[str]]:
         for name, opener in openers.items():
             began_cpu, film = time.process_time(), opener()
             for index in range(FRAMES):
-                began = time.perf_counter()
+                began = time.thread_time()
                 film.append(pictures[index % FPS], index / FPS)
-                took_ms = 1e3 * (time.perf_counter() - began)
+                took_ms = 1e3 * (time.thread_time() - began)
                 (turns_ms if index and not index % FPS else calls_ms)[name].append(took_ms)
             film.close()
             cpu_ms[name].append((time.process_time() - began_cpu) * 1e3 / FRAMES)
@@ -184,7 +185,7 @@ def main() -> None:
     with quiet_opencv(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = [row for size_hw in (SMALL_HW, LARGE_HW) for row in cost(folder, size_hw)]
-        print(format_table(["film", "CPU a frame", "a call", "a call that turns over"], rows), "\n")
+        print(format_table(["film", "CPU a frame", "in a call", "in one that begins a part"], rows), "\n")
         for left in folder.iterdir():
             left.unlink()
         pictures = drawn((96, 128)), drawn(LARGE_HW)

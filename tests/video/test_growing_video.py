@@ -155,6 +155,23 @@ class TestGrowing:
         assert resumed.frames == 30
         assert path.stat().st_size == size
 
+    def test_a_torn_group_whose_length_is_right_is_cut_off(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"a{suffix}"
+        video, file = grow(path, 1)
+        size = path.stat().st_size
+        _, packets = read_part(make_part(tmp_path / "b.avi", range(15, 30), NTSC))
+        video.append(packets)
+        head = 40 if suffix == ".mkv" else 150  # into the first frame; into the list of frames
+        with path.open("r+b") as stream:
+            stream.seek(size + head)
+            stream.write(bytes(path.stat().st_size - size - head))
+        with io.FileIO(path, "r+") as opened:
+            resumed = CONTAINERS[suffix].resume(opened)
+        file.close()
+        assert resumed is not None
+        assert resumed.frames == 15
+        assert path.stat().st_size == size
+
     def test_a_finished_one_is_finished_again_without_a_change(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"a{suffix}"
         video, file = grow(path, 2)

@@ -10,7 +10,6 @@ import io
 import os
 import struct
 from collections.abc import Sequence
-from typing import BinaryIO
 
 from edgeseg.video.recording.ebml import (
     LONGEST_HEAD,
@@ -58,15 +57,7 @@ class MatroskaVideo(GrowingVideo):
         GrowingVideo.__init__(video, file, track)
         video._clusters = []
         video._find_places(header)
-        reader = io.BufferedReader(file)
-        file_bytes = reader.seek(0, os.SEEK_END)
-        video._end = video._tracks.end
-        while (frames := _frames_of_cluster(reader, video._end, file_bytes)) is not None:
-            count, end = frames
-            video._clusters.append((video.frames, video._end))
-            video.frames += count
-            video._end = end
-        reader.detach()
+        video._find_clusters(os.fstat(file.fileno()).st_size)
         file.truncate(video._end)
         return video
 
@@ -106,6 +97,24 @@ class MatroskaVideo(GrowingVideo):
 
     def _ms(self, frame: int) -> int:
         return round(1000 * frame / self.track.rate)
+
+    def _find_clusters(self, file_bytes: int) -> None:
+        """Note every whole cluster. The frames before one are counted by its time, exact up to 999 frames a second.
+
+        Before a cluster is begun, the one before it is on the disk: only the last can be other than it was written.
+        """
+        self._end = self._tracks.end
+        while (found := _cluster_at(self._file, self._end, file_bytes)) is not None:
+            end, begin_ms = found
+            self._clusters.append((round(begin_ms * self.track.rate / 1000), self._end))
+            self._end = end
+        if self._clusters:
+            self.frames, place = self._clusters[-1]
+            last = _frames_of_cluster(read_at(self._file, place, self._end - place))
+            if last is None:
+                self._clusters.pop()
+                self._end = place
+            self.frames += last or 0
 
     def _find_places(self, header: bytes) -> None:
         self._segment = next(found for found in elements(header) if found.name == _SEGMENT)
@@ -175,21 +184,24 @@ def _track_of(header: bytes) -> Track | None:
     return Track(width, height, rate_of(10**9 / frame_ns), config)
 
 
-def _frames_of_cluster(reader: BinaryIO, at: int, file_bytes: int) -> tuple[int, int] | None:
-    """How many frames the cluster at `at` has and where it ends; `None` where there is no whole one."""
-    reader.seek(at)
-    cluster = read_element(reader.read(LONGEST_HEAD), at)
+def _cluster_at(file: io.FileIO, at: int, file_bytes: int) -> tuple[int, int] | None:
+    """Where the cluster at `at` ends and its time in milliseconds; `None` where there is none that ends in the file."""
+    head = read_at(file, at, 3 * LONGEST_HEAD)
+    cluster = read_element(head, at)
     if cluster is None or cluster.name != _CLUSTER or cluster.end > file_bytes:
         return None
-    count, at = 0, cluster.begin
-    while at < cluster.end:
-        reader.seek(at)
-        inside = read_element(reader.read(LONGEST_HEAD), at)
-        if inside is None or inside.name not in (_TIME, _BLOCK):
-            return None
-        count += inside.name == _BLOCK
-        at = inside.end
-    return (count, cluster.end) if at == cluster.end else None
+    time = read_element(head[cluster.begin - at :], cluster.begin)
+    if time is None or time.name != _TIME:
+        return None
+    return cluster.end, int.from_bytes(head[time.begin - at : time.end - at], "big")
+
+
+def _frames_of_cluster(cluster: bytes) -> int | None:
+    """How many frames it has; `None` where its content is not what was written."""
+    time, *blocks = elements(cluster, next(elements(cluster)).begin)
+    if any(block.name != _BLOCK for block in blocks) or [time, *blocks][-1].end != len(cluster):
+        return None
+    return len(blocks)
 
 
 def _place(at: int) -> bytes:
