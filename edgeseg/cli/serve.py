@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until the source ends or a signal comes; returns as `edgeseg run` does."""
     from edgeseg.cli.defaults import bundle_path
     from edgeseg.cli.run import finish
-    from edgeseg.cli.stream_options import stream_config
+    from edgeseg.cli.stream_options import leave_if_hung, stream_config
     from edgeseg.lazy import require
     from edgeseg.runtime import load_segmenter
     from edgeseg.video.sources import open_source
@@ -80,4 +80,6 @@ def run(args: argparse.Namespace) -> int:
                 for address in page.addresses:
                     print(f"live page: {address}", flush=True)
                 report = segment_stream(source, segmenter, config, extra_sinks=[hub], controls=controls)
-    return finish(args, report, model, segmenter)
+            code = finish(args, report, model, segmenter)
+            leave_if_hung(report, code)
+    return code
