@@ -12,6 +12,7 @@ import numpy as np
 from scripted_stream import ScriptedSource, grey_frame
 
 from edgeseg.labels import CAMVID
+from edgeseg.telemetry import Sensors
 from edgeseg.types import Frame, Segmentation
 from edgeseg.video.controls import Controls
 from edgeseg.video.health.base import HEALTHY, Health
@@ -19,7 +20,6 @@ from edgeseg.video.results import FrameResult, Pulse
 from edgeseg.video.scene.base import Scene
 from edgeseg.video.sources.base import FrameRecord, Source
 from edgeseg.web.state import Subject
-from edgeseg.web.telemetry import Sensors
 from edgeseg.web.vitals import Vitals
 
 

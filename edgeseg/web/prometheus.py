@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
 from edgeseg import __version__
+from edgeseg.telemetry import Telemetry
 from edgeseg.video.health.base import FAULTS
 from edgeseg.web.state import LIVE, Subject, status
-from edgeseg.web.telemetry import Telemetry
 from edgeseg.web.vitals import AGE_BUCKETS_S, View
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -9,12 +9,12 @@ from typing import Any
 
 from edgeseg import __version__
 from edgeseg.labels import LabelMap
+from edgeseg.telemetry import Sensors, Telemetry
 from edgeseg.video.colours import display_palette
 from edgeseg.video.controls import Controls
 from edgeseg.video.overlay import MODES
 from edgeseg.video.sources import Source
 from edgeseg.video.stats import Percentiles
-from edgeseg.web.telemetry import Sensors, Telemetry
 from edgeseg.web.vitals import View, Vitals, to_plain
 
 LIVE, PAUSED, STALE, STARTING = "live", "paused", "stale", "starting"

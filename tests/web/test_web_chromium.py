@@ -19,6 +19,7 @@ from edgeseg.data.synthetic import SyntheticDrive
 from edgeseg.labels import CAMVID
 from edgeseg.runtime.fake import FakeSession
 from edgeseg.runtime.segmenter import Segmenter
+from edgeseg.telemetry import Sensors
 from edgeseg.types import Frame, Labels
 from edgeseg.video.controls import Controls
 from edgeseg.video.health import HealthMonitor
@@ -29,7 +30,6 @@ from edgeseg.video.sources.base import FrameRecord, Source
 from edgeseg.web.hub import Hub
 from edgeseg.web.server import LivePage, ServeConfig
 from edgeseg.web.state import Subject
-from edgeseg.web.telemetry import Sensors
 from edgeseg.web.vitals import Vitals
 
 if TYPE_CHECKING:

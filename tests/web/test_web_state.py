@@ -11,6 +11,7 @@ import pytest
 from scripted_stream import ScriptedSource
 from served_run import ManualClock, ask, frame_result, made_subject
 
+from edgeseg.telemetry import Telemetry
 from edgeseg.video.health.base import FAULTS, Health
 from edgeseg.video.scene.base import Scene
 from edgeseg.video.sources.base import SourceState
@@ -19,7 +20,6 @@ from edgeseg.web.app import create_app
 from edgeseg.web.hub import Hub
 from edgeseg.web.prometheus import exposition
 from edgeseg.web.state import Subject, problems, state, status
-from edgeseg.web.telemetry import Telemetry
 from edgeseg.web.vitals import PERIOD_S, Vitals
 
 HOST = [("Host", "localhost")]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeseg.web.telemetry import Sensors
+from edgeseg.telemetry import Sensors
 
 
 class Clock:
