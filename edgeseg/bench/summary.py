@@ -1,0 +1,56 @@
+"""Latencies in figures: trtexec's own (minimum to 99th percentile), and how much one frame differs from the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PERCENTILES = (50, 90, 95, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Latencies in milliseconds.
+
+    What is summed up, and that a percentile is the sample of the nearest rank, is trtexec's (TensorRT,
+    samples/common/sampleReporting.cpp); `median_ms` alone is the mean of the middle two where there are two.
+    """
+
+    count: int
+    min_ms: float
+    mean_ms: float
+    median_ms: float
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+    jitter_ms: float
+    """Mean absolute difference between a latency and the one before it: the delay variation D of RFC 3550, 6.4.1,
+    averaged over the run and not smoothed. 0 for a single sample."""
+    cv: float
+    """Coefficient of variation: standard deviation over mean. trtexec warns where it is above 0.01 (1 %)."""
+
+    @staticmethod
+    def of(samples_ms: Sequence[float] | NDArray[np.float64]) -> Summary:
+        """Of at least one sample, in the order in which they were taken."""
+        values = np.asarray(samples_ms, np.float64)
+        ranked = [float(value) for value in np.percentile(values, _PERCENTILES, method="inverted_cdf")]
+        mean = float(values.mean())
+        return Summary(
+            values.size,
+            float(values.min()),
+            mean,
+            float(np.median(values)),
+            *ranked,
+            max_ms=float(values.max()),
+            jitter_ms=float(np.abs(np.diff(values)).mean()) if values.size > 1 else 0.0,
+            cv=float(values.std()) / mean if mean > 0 else 0.0,
+        )
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain data, rounded to a tenth of a microsecond."""
+        return {name: round(value, 4) for name, value in asdict(self).items()}
