@@ -60,6 +60,33 @@ class Telemetry:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class RaplPackage:
+    """The energy counter of one processor package, as it stands."""
+
+    folder: Path
+    name: str
+    energy_uj: int
+    """Microjoules since some moment. Begins again at 0 after `range_uj`."""
+    range_uj: int | None
+
+    def since(self, before_uj: int) -> int:
+        """Microjoules since the counter stood at `before_uj`."""
+        used_uj = self.energy_uj - before_uj
+        return used_uj if used_uj >= 0 else used_uj + (self.range_uj or -used_uj)
+
+
+def rapl_packages(sys: Path = Path("/sys")) -> list[RaplPackage]:
+    """Those that this user may read: often only root may."""
+    found: list[RaplPackage] = []
+    for folder in _sorted(sys.glob("class/powercap/intel-rapl:*")):
+        energy_uj = _number(folder / "energy_uj")
+        if folder.name.count(":") == 1 and energy_uj is not None:  # intel-rapl:0:1 is a part of intel-rapl:0
+            name = _text(folder / "name") or folder.name
+            found.append(RaplPackage(folder, name, energy_uj, _number(folder / "max_energy_range_uj")))
+    return found
+
+
 class Sensors:
     """Reads this machine's sensors, at most once a second. May be called from several threads."""
 
@@ -79,6 +106,10 @@ class Sensors:
                 self._read_s = now_s
                 self._newest = Telemetry(self._temperatures(), {**self._rails(), **self._rapl(now_s)})
             return self._newest
+
+    def rails_now_w(self) -> float | None:
+        """What the module draws now, by its INA3221 rails, in watts; `None` where it has none. Takes milliseconds."""
+        return Telemetry(power_w=self._rails()).total_w
 
     def _temperatures(self) -> dict[str, float]:
         found: dict[str, float] = {}
@@ -106,19 +137,13 @@ class Sensors:
         return rails
 
     def _rapl(self, now_s: float) -> dict[str, float]:
-        """Watts of each processor package, from the energy since the reading before. Often only root may read it."""
+        """Watts of each processor package, from the energy since the reading before."""
         packages: dict[str, float] = {}
-        for package in _sorted(self._sys.glob("class/powercap/intel-rapl:*")):
-            energy_uj = _number(package / "energy_uj")
-            if package.name.count(":") != 1 or energy_uj is None:  # intel-rapl:0:1 is a part of intel-rapl:0
-                continue
-            before = self._energy_uj.get(package)
-            self._energy_uj[package] = (now_s, energy_uj)
+        for package in rapl_packages(self._sys):
+            before = self._energy_uj.get(package.folder)
+            self._energy_uj[package.folder] = (now_s, package.energy_uj)
             if before is not None and now_s > before[0]:
-                used_uj = energy_uj - before[1]
-                if used_uj < 0:  # the counter began again
-                    used_uj += _number(package / "max_energy_range_uj") or -used_uj
-                packages[_text(package / "name") or package.name] = used_uj / 1e6 / (now_s - before[0])
+                packages[package.name] = package.since(before[1]) / 1e6 / (now_s - before[0])
         return packages
 
 

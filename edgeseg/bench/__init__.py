@@ -13,5 +13,6 @@ machine.py     clocks, temperatures, load, before and after
 run.py         all of it, in order
 report.py      what came out, what did not and why, as plain data; the gate
 compare.py     an older report beside this one
-markdown.py    page.py   charts.py   page_style.py     for people
+missing.py     what was not measured
+tables.py      markdown.py   page.py   charts.py   page_style.py     for people
 """

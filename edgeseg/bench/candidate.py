@@ -11,7 +11,7 @@ import numpy as np
 from edgeseg.bench.rounds import Timed
 from edgeseg.bundle import Bundle
 from edgeseg.data.synthetic import SyntheticDrive
-from edgeseg.errors import BackendUnavailable, BundleError, InputError
+from edgeseg.errors import InputError, UnavailableError
 from edgeseg.runtime.segmenter import Clock, Segmenter
 from edgeseg.types import Frame
 
@@ -27,11 +27,22 @@ class Wanted:
     bundle: Bundle
     precision: str
     backend: str
+    title: str
+    """The bundle's name, or its path where another bundle has that name too."""
+
+    def __str__(self) -> str:
+        return f"{self.title} {self.precision} {self.backend}"
 
 
 def all_wanted(bundles: Sequence[Bundle], precisions: Sequence[str], backends: Sequence[str]) -> list[Wanted]:
     """Every bundle in every precision and runtime, in the order in which they were named."""
-    return [Wanted(bundle, precision, backend) for bundle in bundles for precision in precisions for backend in backends]
+    paths = {name: {bundle.path for bundle in bundles if bundle.name == name} for name in {one.name for one in bundles}}
+    return [
+        Wanted(bundle, precision, backend, bundle.name if len(paths[bundle.name]) == 1 else str(bundle.path))
+        for bundle in bundles
+        for precision in precisions
+        for backend in backends
+    ]
 
 
 class Candidate:
@@ -40,14 +51,11 @@ class Candidate:
     def __init__(self, wanted: Wanted, segmenter: Segmenter, frames: Sequence[Frame], clock: Clock) -> None:
         self.bundle = wanted.bundle
         self.segmenter = segmenter
+        self.label = f"{wanted.title} {segmenter.precision} {segmenter.backend}"
+        """What tells it apart: bundle, precision, runtime; with a number where it was named twice."""
         self.frames = frames
         self._clock = clock
         self._next = 0
-
-    @property
-    def label(self) -> str:
-        """What tells it apart: bundle, precision, runtime."""
-        return f"{self.bundle.name} {self.segmenter.precision} {self.segmenter.backend}"
 
     @property
     def frame_hw(self) -> tuple[int, int]:
@@ -95,9 +103,9 @@ def open_candidates(
     frames_of: Callable[[Bundle], Sequence[Frame]],
     clock: Clock,
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """Those that can be opened, and for each other one the reason. What is the same graph twice is opened once.
+    """Those that can be opened, and for each other one the reason. Raises the first where not one can be opened.
 
-    Raises the first reason where not one can be opened.
+    The same graph named twice is two candidates: how far apart they come out tells how sure such a figure is here.
     """
     opened: list[Candidate] = []
     refused: dict[str, str] = {}
@@ -106,16 +114,14 @@ def open_candidates(
         for one in wanted:
             try:
                 segmenter = opener(one)
-            except (BackendUnavailable, BundleError, InputError) as error:
-                refused[f"{one.bundle.name} {one.precision} {one.backend}"] = str(error)
+            except (UnavailableError, InputError) as error:
+                refused[str(one)] = str(error)
                 first_error = first_error or error
                 continue
             candidate = Candidate(one, segmenter, frames_of(one.bundle), clock)
-            same = [other for other in opened if other.bundle.path == one.bundle.path]
-            if candidate.label in [other.label for other in same]:
-                candidate.close()
-            else:
-                opened.append(candidate)
+            times = sum(other.label.split(" #")[0] == candidate.label for other in opened)
+            candidate.label += f" #{times + 1}" if times else ""
+            opened.append(candidate)
     except BaseException:
         for candidate in opened:
             candidate.close()

@@ -44,6 +44,8 @@ class BenchConfig:
             raise ConfigError(f"--duration {self.duration_s:g}: expected seconds above 0, such as 3.")
         if self.camera_fps is not None and not 0 < self.camera_fps < math.inf:
             raise ConfigError(f"--camera-fps {self.camera_fps:g}: expected frames a second above 0, such as 30.")
+        if self.camera_fps is not None and not self.end_to_end:
+            raise ConfigError("--camera-fps: it is the camera loop's. Add --end-to-end.")
         if self.rounds < 2:
             raise ConfigError(f"rounds={self.rounds}: a confidence interval needs 2 or more.")
         if self.threads is not None and self.threads < 1:

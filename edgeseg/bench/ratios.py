@@ -41,9 +41,7 @@ class Ratio:
         return {**rounded, "decided": self.decided, "confidence": CONFIDENCE, "method": METHOD}
 
 
-def speed_ratio(
-    base_ms: Sequence[float], this_ms: Sequence[float], rng: np.random.Generator, *, paired: bool
-) -> Ratio:
+def speed_ratio(base_ms: Sequence[float], this_ms: Sequence[float], rng: np.random.Generator, *, paired: bool) -> Ratio:
     """How many times as fast `this` is as `base`, by their rounds' medians in milliseconds.
 
     `paired`: the rounds of both were made in turn, so those of a number share what the machine did, and are drawn

@@ -38,14 +38,17 @@ class Summary:
     def of(samples_ms: Sequence[float] | NDArray[np.float64]) -> Summary:
         """Of at least one sample, in the order in which they were taken."""
         values = np.asarray(samples_ms, np.float64)
-        ranked = [float(value) for value in np.percentile(values, _PERCENTILES, method="inverted_cdf")]
+        p50, p90, p95, p99 = (float(value) for value in np.percentile(values, _PERCENTILES, method="inverted_cdf"))
         mean = float(values.mean())
         return Summary(
-            values.size,
-            float(values.min()),
-            mean,
-            float(np.median(values)),
-            *ranked,
+            count=values.size,
+            min_ms=float(values.min()),
+            mean_ms=mean,
+            median_ms=float(np.median(values)),
+            p50_ms=p50,
+            p90_ms=p90,
+            p95_ms=p95,
+            p99_ms=p99,
             max_ms=float(values.max()),
             jitter_ms=float(np.abs(np.diff(values)).mean()) if values.size > 1 else 0.0,
             cv=float(values.std()) / mean if mean > 0 else 0.0,

@@ -22,6 +22,7 @@ COMMANDS = {
     "lint": "say before the build whether TensorRT takes a graph, and what falls back on a DLA",
     "verify": "check a bundle's hashes and replay its golden frames",
     "selftest": "test this machine with the bundle, on CPU or GPU, and write a report",
+    "benchmark": "measure how fast bundles are here, side by side, and how sure that is",
     "run": "segment a camera, video, folder or the synthetic drive",
     "serve": "run without a window, watched and steered from a browser",
     "recover": "finish the recordings that killed runs left",
