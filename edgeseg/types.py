@@ -33,8 +33,8 @@ UNKNOWN = 254
 NO_NUMBERS = "{}: the model computed a NaN or an infinity, so no pixel has a class. Check it: edgeseg verify BUNDLE"
 
 PRECISIONS = ("fp32", "fp16", "int8-cpu", "int8-trt")
-"""Of a bundle's graphs. INT8 is two: with unsigned activations, which ONNX Runtime's fused kernels on a CPU need, and
-with signed ones, which TensorRT needs."""
+"""Of a bundle's graphs. INT8 is two: with unsigned activations, which ONNX Runtime's fused kernels on a CPU need and
+OpenVINO too is faster with, and with signed ones, which TensorRT needs."""
 
 ASKED_PRECISIONS = ("fp32", "fp16", "int8", *PRECISIONS[2:])
 """What may be asked for: `int8` is the one for the runtime at hand."""
@@ -43,7 +43,7 @@ ASKED_PRECISIONS = ("fp32", "fp16", "int8", *PRECISIONS[2:])
 AUTO = "auto"
 """Of the runtimes in `edgeseg.runtime.chain`, the first that works."""
 
-ASKED_BACKENDS = (AUTO, "onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "tensorrt")
+ASKED_BACKENDS = (AUTO, "onnxruntime", "openvino", "onnxruntime-cuda", "onnxruntime-tensorrt", "tensorrt")
 """Runtimes of a bundle that may be asked for."""
 
 GPU_BACKENDS = ("tensorrt", "onnxruntime-tensorrt", "onnxruntime-cuda")

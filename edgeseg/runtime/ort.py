@@ -10,8 +10,8 @@ import numpy as np
 from edgeseg.bundle import Bundle
 from edgeseg.errors import BackendUnavailable, InputError, UnavailableError
 from edgeseg.lazy import require
-from edgeseg.runtime.session import Session, SessionOutput, check_input, check_output
-from edgeseg.types import CONFIDENCE, Frame, TensorSpec
+from edgeseg.runtime.session import Session, SessionOutput, check_input, check_output, check_sealed
+from edgeseg.types import Frame, TensorSpec
 
 CPU = "CPUExecutionProvider"
 
@@ -121,22 +121,9 @@ def require_providers(ort: Any, providers: Sequence[str]) -> None:
 
 def sealed_specs(session: Any, name: str) -> tuple[TensorSpec, TensorSpec, TensorSpec | None]:
     """The graph's frame, labels and, if it gives it, confidence; raises `InputError` if it is not a sealed one."""
-    inputs = [_spec(node) for node in session.get_inputs()]
-    outputs = [_spec(node) for node in session.get_outputs()]
-    sealed = (
-        len(inputs) == 1
-        and len(outputs) > 0
-        and [output.name for output in outputs[1:]] in ([], [CONFIDENCE])
-        and (inputs[0].dtype, len(inputs[0].shape)) == ("uint8", 4)
-        and all((output.dtype, len(output.shape)) == ("uint8", 3) for output in outputs)
+    return check_sealed(
+        [_spec(node) for node in session.get_inputs()], [_spec(node) for node in session.get_outputs()], name
     )
-    if not sealed:
-        found = "; ".join(map(str, [*inputs, *outputs]))
-        raise InputError(
-            f"{name} is not a sealed graph: expected uint8 (1, H, W, 3) in and uint8 (1, H, W) out, and maybe "
-            f"{CONFIDENCE} of the same shape, found {found}."
-        )
-    return inputs[0], outputs[0], outputs[1] if len(outputs) > 1 else None
 
 
 def _spec(node: Any) -> TensorSpec:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgeseg.bundle import Bundle
 from edgeseg.errors import ConfigError, InputError
 from edgeseg.labels import LabelMap
-from edgeseg.runtime.chain import Fallback, degraded_note, open_backend
+from edgeseg.runtime.chain import Fallback, Trial, degraded_note, open_backend
 from edgeseg.runtime.session import Session
 from edgeseg.types import INVALID, Frame, Segmentation, TensorSpec
 
@@ -45,7 +45,7 @@ class Segmenter:
         clock: Clock = time.perf_counter,
     ) -> None:
         opened = open_backend(backend, bundle, precision=precision, threads=threads)
-        self._start(opened.session, bundle.label_map, opened.precision, clock, backend, opened.fallbacks)
+        self._start(opened.session, bundle.label_map, opened.precision, clock, backend, opened.fallbacks, opened.trials)
 
     @classmethod
     def from_session(
@@ -64,6 +64,7 @@ class Segmenter:
         clock: Clock,
         asked: str,
         fallbacks: tuple[Fallback, ...],
+        trials: tuple[Trial, ...] = (),
     ) -> None:
         self._session = session
         self._clock = clock
@@ -73,6 +74,8 @@ class Segmenter:
         """The runtime that was asked for, maybe "auto"."""
         self.fallbacks = fallbacks
         """Runtimes that "auto" passed over, and why."""
+        self.trials = trials
+        """Where "auto" had several to choose from: how fast each was, the one in use first."""
         self.host_resize = False
         """Whether a frame had another size than the graph takes and was resized outside it."""
 
@@ -107,6 +110,7 @@ class Segmenter:
             "backend": self.backend,
             "asked_backend": self.asked_backend,
             "fallbacks": [fallback.to_dict() for fallback in self.fallbacks],
+            "trials": [trial.to_dict() for trial in self.trials],
         }
 
     def __call__(self, frame_bgr: Frame) -> Segmentation:

@@ -6,6 +6,7 @@ One file, one line a runtime.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol, TypeVar, cast
 
@@ -13,13 +14,14 @@ import numpy as np
 
 from edgeseg.bundle import Bundle
 from edgeseg.errors import BackendUnavailable, ConfigError, InputError
-from edgeseg.types import Confidence, Frame, Labels, TensorSpec, graph_precision
+from edgeseg.types import CONFIDENCE, Confidence, Frame, Labels, TensorSpec, graph_precision
 
 SESSIONS = {
     "tensorrt": "edgeseg.engine.session:TensorRTSession",
     "onnxruntime": "edgeseg.runtime.ort:OrtSession",
     "onnxruntime-cuda": "edgeseg.runtime.ort_gpu:OrtCudaSession",
     "onnxruntime-tensorrt": "edgeseg.runtime.ort_gpu:OrtTensorrtSession",
+    "openvino": "edgeseg.runtime.openvino:OpenVinoSession",
     "torch": "edgeseg.runtime.torch_session:TorchSession",
     "fake": "edgeseg.runtime.fake:FakeSession",
 }
@@ -102,6 +104,26 @@ def open_session(name: str, bundle: Bundle, *, precision: str = "fp32", threads:
     except ImportError as error:
         raise BackendUnavailable(f"the backend {name} cannot be loaded here ({error}). Try: edgeseg doctor") from error
     return session_type.from_bundle(bundle, precision=graph_precision(precision, name), threads=threads)
+
+
+def check_sealed(
+    inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], name: str
+) -> tuple[TensorSpec, TensorSpec, TensorSpec | None]:
+    """A graph's frame, labels and, if it gives it, confidence; raises `InputError` if it is not a sealed one."""
+    sealed = (
+        len(inputs) == 1
+        and len(outputs) > 0
+        and [output.name for output in outputs[1:]] in ([], [CONFIDENCE])
+        and (inputs[0].dtype, len(inputs[0].shape)) == ("uint8", 4)
+        and all((output.dtype, len(output.shape)) == ("uint8", 3) for output in outputs)
+    )
+    if not sealed:
+        found = "; ".join(map(str, [*inputs, *outputs]))
+        raise InputError(
+            f"{name} is not a sealed graph: expected uint8 (1, H, W, 3) in and uint8 (1, H, W) out, and maybe "
+            f"{CONFIDENCE} of the same shape, found {found}."
+        )
+    return inputs[0], outputs[0], outputs[1] if len(outputs) > 1 else None
 
 
 def check_input(frame: Frame, spec: TensorSpec) -> None:

@@ -108,7 +108,7 @@ def test_checked_labels() -> None:
 def test_run_says_what_it_runs_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("tensorrt", "onnxruntime-cuda"):
+    for name in ("tensorrt", "onnxruntime-cuda", "openvino"):
         monkeypatch.setitem(SESSIONS, name, "edgeseg.no_such_module:Session")
     bundle = tiny_bundle(tmp_path / "a.edgeseg")
     told = tmp_path / "run.json"
@@ -118,7 +118,7 @@ def test_run_says_what_it_runs_on(
     assert "edgeseg: note: running on onnxruntime. Not on tensorrt: the backend tensorrt" in capsys.readouterr().err
     report = json.loads(told.read_text())
     assert (report["backend"], report["asked_backend"], report["invalid"]) == ("onnxruntime", "auto", 0)
-    assert [fallback["backend"] for fallback in report["fallbacks"]] == ["tensorrt", "onnxruntime-cuda"]
+    assert [fallback["backend"] for fallback in report["fallbacks"]] == ["tensorrt", "onnxruntime-cuda", "openvino"]
     assert main(command) == 0
     assert (capsys.readouterr().err, json.loads(told.read_text())["fallbacks"]) == ("", [])
     assert main([*command, "--backend", "tensorrt"]) == 3
