@@ -15,7 +15,14 @@ from edgeseg.doctor.advice import COMMANDS, Obstacle
 from edgeseg.doctor.cuda import find_cuda
 from edgeseg.doctor.hardware import find_cameras, find_jetson, find_processor, machine_summary
 from edgeseg.doctor.host import Finding, Host
-from edgeseg.doctor.libraries import find_onnxruntime, find_opencv, find_python, find_tensorrt, find_workstation
+from edgeseg.doctor.libraries import (
+    find_onnxruntime,
+    find_opencv,
+    find_openvino,
+    find_python,
+    find_tensorrt,
+    find_workstation,
+)
 
 __all__ = ["Diagnosis", "Host", "examine", "machine_summary"]
 
@@ -59,6 +66,7 @@ def examine(host: Host | None = None) -> Diagnosis:
         "cameras": find_cameras(host),
         "opencv": find_opencv(host),
         "onnxruntime": find_onnxruntime(host),
+        "openvino": find_openvino(host),
         "cuda": cuda,
         "tensorrt": find_tensorrt(host, cuda.facts["devices"]),
         "workstation": find_workstation(host),

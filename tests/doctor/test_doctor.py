@@ -14,7 +14,7 @@ from edgeseg.doctor.advice import COMMANDS
 from edgeseg.doctor.cuda import find_cuda
 from edgeseg.doctor.hardware import find_cameras, find_jetson, find_processor
 from edgeseg.doctor.host import command_output, has_module, installed_version
-from edgeseg.doctor.libraries import find_onnxruntime, find_opencv, find_tensorrt, find_workstation
+from edgeseg.doctor.libraries import find_onnxruntime, find_opencv, find_openvino, find_tensorrt, find_workstation
 
 QT_BUILD = """
   GUI:                           QT5
@@ -216,6 +216,14 @@ class TestLibraries:
         assert find_tensorrt(host, []).summary == "10.3.0; it cannot run here without a CUDA device"
         assert find_tensorrt(host, ["a device"]).summary == "10.3.0"
         assert find_tensorrt(made_up(tmp_path), []).summary == "not installed"
+
+    def test_openvino_by_its_metadata(self, tmp_path: Path) -> None:
+        host = made_up(tmp_path, packages={"openvino": "2026.4.1"}, modules={"openvino": ImportError("not loaded")})
+        assert find_openvino(host).summary == "2026.4.1"
+        missing = find_openvino(made_up(tmp_path))
+        assert missing.facts == {"version": None, "installed": False}
+        assert "pip install 'edgeseg[openvino]'" in missing.summary
+        assert "openvino" in examine(made_up(tmp_path)).to_dict()
 
     def test_torch_is_told_from_its_metadata_alone(self, tmp_path: Path) -> None:
         host = made_up(tmp_path, packages={"torch": "2.7.0"}, modules={"torch": AssertionError("must not be loaded")})

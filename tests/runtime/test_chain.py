@@ -143,13 +143,13 @@ class TestTrial:
     @pytest.mark.parametrize(("openvino_s", "best"), [(0.03, "openvino"), (0.05, "onnxruntime")])
     def test_the_faster_of_the_rivals(self, bundle: Bundle, openvino_s: float, best: str) -> None:
         clock = Ticks()
-        stock = {
-            "tensorrt": GONE,
-            "onnxruntime-cuda": GONE,
+        rivals = {
             "openvino": Timed("openvino", clock, openvino_s),
             "onnxruntime": Timed("onnxruntime", clock, 0.04),
         }
-        opened = open_backend(AUTO, bundle, opener=Shop(stock), clock=clock)
+        opened = open_backend(
+            AUTO, bundle, opener=Shop({"tensorrt": GONE, "onnxruntime-cuda": GONE, **rivals}), clock=clock
+        )
         other = "onnxruntime" if best == "openvino" else "openvino"
         assert [trial.backend for trial in opened.trials] == [opened.session.backend, other] == [best, other]
         assert sorted(trial.latency_ms for trial in opened.trials) == pytest.approx(sorted([40, 1000 * openvino_s]))
@@ -158,7 +158,7 @@ class TestTrial:
         frame = noise(np.random.default_rng(0))[np.newaxis]
         opened.session.run(frame)
         with pytest.raises(InputError, match="was closed"):
-            stock[other].run(frame)  # type: ignore[union-attr]
+            rivals[other].run(frame)
 
     def test_a_gpu_that_is_right_is_not_put_on_trial(self, bundle: Bundle) -> None:
         shop = Shop({"tensorrt": GONE, "onnxruntime-cuda": right(), "openvino": right(), "onnxruntime": right()})
@@ -176,9 +176,9 @@ class TestTrial:
             return clock.now_s
 
         other = Timed("onnxruntime", clock, 0.1)
-        stock = {"tensorrt": GONE, "onnxruntime-cuda": GONE, "openvino": torn, "onnxruntime": other}
+        shop = Shop({"tensorrt": GONE, "onnxruntime-cuda": GONE, "openvino": torn, "onnxruntime": other})
         with pytest.raises(KeyboardInterrupt):
-            open_backend(AUTO, bundle, opener=Shop(stock), clock=failing)
+            open_backend(AUTO, bundle, opener=shop, clock=failing)
         for session in (torn, other):
             with pytest.raises(InputError, match="was closed"):
                 session.run(noise(np.random.default_rng(0))[np.newaxis])

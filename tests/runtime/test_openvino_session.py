@@ -41,7 +41,7 @@ def bundle(tmp_path: Path) -> Bundle:
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
     def install(**how: object) -> FakeOpenvino:
         fake = FakeOpenvino(**{"labels": brightest_channel, **how})  # type: ignore[arg-type]
-        monkeypatch.setitem(sys.modules, "openvino", fake)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "openvino", fake)
         return fake
 
     return install
@@ -102,7 +102,7 @@ class TestSeam:
         monkeypatch.setitem(sys.modules, "openvino", None)
         with pytest.raises(BackendUnavailable, match=r"pip install 'edgeseg\[openvino\]'"):
             open_session("openvino", bundle)
-        monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace())  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace())
         with pytest.raises(BackendUnavailable, match="damaged or older than 2024"):
             open_session("openvino", bundle)
 
