@@ -82,10 +82,11 @@ def find_onnxruntime(host: Host) -> Finding:
 
 def find_openvino(host: Host) -> Finding:
     """OpenVINO's version, by metadata: importing it takes half a second."""
-    facts = {"version": host.version("openvino"), "installed": host.has_module("openvino")}
+    version = host.version("openvino")
+    facts = {"version": version, "installed": host.has_module("openvino")}
     if not facts["installed"]:
         return Finding("OpenVINO", "not installed: another runtime for the CPU, pip install 'edgeseg[openvino]'", facts)
-    return Finding("OpenVINO", facts["version"] or "version unknown", facts)
+    return Finding("OpenVINO", version or "version unknown", facts)
 
 
 def find_tensorrt(host: Host, gpus: Sequence[Any]) -> Finding:
