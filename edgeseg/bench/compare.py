@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeseg.bench.config import BenchConfig
-from edgeseg.bench.ratios import speed_ratio
+from edgeseg.bench.ratios import ratio_apart
 from edgeseg.bench.report import KIND, SCHEMA, Measured
 from edgeseg.errors import ConfigError
 
@@ -64,7 +64,7 @@ class OldReport:
             )
 
     def compare(self, measured: Sequence[Measured], rng: np.random.Generator) -> dict[str, Any]:
-        """How many times as fast each candidate is as it was then, as plain data; see `speed_ratio`."""
+        """How many times as fast each candidate is as it was then, as plain data; see `ratio_apart`."""
         old = {one["label"]: one for one in self.content["candidates"]}
         found, left_out = [], {}
         for one in measured:
@@ -87,7 +87,7 @@ class OldReport:
 
 
 def _beside(then: Mapping[str, Any], now: Measured, rng: np.random.Generator) -> dict[str, Any]:
-    ratio = speed_ratio(then["rounds_median_ms"], now.rounds_ms, rng, paired=False)
+    ratio = ratio_apart(then["rounds_median_ms"], now.rounds_ms, rng)
     old_loop, loop = then["end_to_end"], now.camera
     both_loops = old_loop is not None and loop is not None and old_loop["camera_fps"] == loop.camera_fps
     return {

@@ -123,7 +123,8 @@ def _distribution(report: BenchmarkReport) -> str:
 
 
 def _figure(title: str, drawing: str, caption: str) -> str:
-    return f"<section><h2>{escape(title)}</h2><figure>{drawing}<figcaption>{escape(caption)}</figcaption></figure></section>"
+    below = f"<figcaption>{escape(caption)}</figcaption>"
+    return f"<section><h2>{escape(title)}</h2><figure>{drawing}{below}</figure></section>"
 
 
 def _table(table: Table) -> str:

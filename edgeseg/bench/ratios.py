@@ -1,9 +1,13 @@
-"""How much faster, and how sure: the ratio of two medians with its 95 % confidence interval.
+"""How much faster, and how sure: a ratio of medians with its 95 % confidence interval.
 
 Frames that follow each other are not independent: a busy second makes thirty of them slow. So rounds are drawn, not
-frames. The figure of a round is its median; the ratio is that of the medians of those. The interval is the percentile
-bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13): rounds are drawn with
-replacement, and the middle 95 % of the ratios that come out is the interval.
+frames. Where candidates took turns, a round gives one ratio, that of both medians in it, and what the machine did in
+that round cancels out; the figure is the median of those. (The ratio of the medians over all rounds is as right, but
+its interval is twice as wide: those two medians stem from different rounds.) For two runs at two times there are no
+common rounds: the figure is then the ratio of the medians over each run's rounds.
+
+The interval is the percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13):
+rounds are drawn with replacement, and the middle 95 % of the figures that come out are the interval.
 """
 
 from __future__ import annotations
@@ -17,7 +21,8 @@ from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 _DRAWS = 10_000
-METHOD = "ratio of the medians over rounds of each round's median; percentile bootstrap over rounds, 10,000 draws"
+IN_TURN = "median over rounds of the ratio of the round's medians; percentile bootstrap over rounds, 10,000 draws"
+APART = "ratio of the medians over rounds of each round's median; percentile bootstrap over rounds, 10,000 draws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Ratio:
     high: float
     rounds: int
     """The fewer of both."""
+    method: str
 
     @property
     def decided(self) -> bool:
@@ -37,23 +43,29 @@ class Ratio:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        rounded = {name: round(value, 4) for name, value in asdict(self).items()}
-        return {**rounded, "decided": self.decided, "confidence": CONFIDENCE, "method": METHOD}
+        rounded = {name: round(getattr(self, name), 4) for name in ("speed", "low", "high")}
+        return {**asdict(self), **rounded, "decided": self.decided, "confidence": CONFIDENCE}
 
 
-def speed_ratio(base_ms: Sequence[float], this_ms: Sequence[float], rng: np.random.Generator, *, paired: bool) -> Ratio:
-    """How many times as fast `this` is as `base`, by their rounds' medians in milliseconds.
+def ratio_in_turn(base_ms: Sequence[float], this_ms: Sequence[float], rng: np.random.Generator) -> Ratio:
+    """How many times as fast `this` is as `base`, by the medians in milliseconds of the rounds that both ran in."""
+    ratios = np.asarray(base_ms, np.float64) / np.asarray(this_ms, np.float64)
+    drawn = np.median(ratios[_draws(ratios.size, rng)], axis=1)
+    return _ratio(float(np.median(ratios)), drawn, ratios.size, IN_TURN)
 
-    `paired`: the rounds of both were made in turn, so those of a number share what the machine did, and are drawn
-    together. Otherwise each side's are drawn alone, and what changed between the two runs is not in the interval.
-    """
+
+def ratio_apart(base_ms: Sequence[float], this_ms: Sequence[float], rng: np.random.Generator) -> Ratio:
+    """The same of two runs at two times. What changed on the machine in between is not in the interval."""
     base, this = np.asarray(base_ms, np.float64), np.asarray(this_ms, np.float64)
-    if paired and base.size != this.size:
-        raise ValueError(f"paired rounds must be as many: {base.size} and {this.size}")
-    drawn = rng.integers(0, base.size, (_DRAWS, base.size))
-    other = drawn if paired else rng.integers(0, this.size, (_DRAWS, this.size))
-    ratios: NDArray[np.float64] = np.median(base[drawn], axis=1) / np.median(this[other], axis=1)
+    drawn = np.median(base[_draws(base.size, rng)], axis=1) / np.median(this[_draws(this.size, rng)], axis=1)
+    return _ratio(float(np.median(base) / np.median(this)), drawn, min(base.size, this.size), APART)
+
+
+def _draws(rounds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    return rng.integers(0, rounds, (_DRAWS, rounds))
+
+
+def _ratio(speed: float, drawn: NDArray[np.float64], rounds: int, method: str) -> Ratio:
     tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(ratios, (tail, 100 - tail))
-    speed = float(np.median(base) / np.median(this))
-    return Ratio(speed, float(low), float(high), min(base.size, this.size))
+    low, high = (float(value) for value in np.percentile(drawn, (tail, 100 - tail)))
+    return Ratio(speed, low, high, rounds, method)

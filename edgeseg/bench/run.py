@@ -18,7 +18,7 @@ from edgeseg.bench.energy import EnergyMeter
 from edgeseg.bench.launch import Launch, StartFailed, StartUp, launch_child, measure_starts
 from edgeseg.bench.machine import Machine, warnings
 from edgeseg.bench.missing import not_measured
-from edgeseg.bench.ratios import speed_ratio
+from edgeseg.bench.ratios import ratio_in_turn
 from edgeseg.bench.report import BenchmarkReport, Deadline, Measured
 from edgeseg.bench.rounds import Slice, take_turns, warm_up
 from edgeseg.bench.steadiness import Steadiness, steadiness
@@ -37,6 +37,8 @@ class Tools:
     """For the confidence intervals."""
     timing: Timing = REAL_TIME
     launch: Launch = launch_child
+    draw: Callable[[tuple[int, int], int], list[Frame]] = draw_frames
+    """Height and width, how many → frames BGR uint8 (H, W, 3)."""
     tell: Callable[[str], None] = lambda _: None
     """Takes a line on what is being done."""
     today: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
@@ -61,7 +63,7 @@ def run_benchmark(
     @cache
     def frames(size_hw: tuple[int, int]) -> list[Frame]:
         tools.tell(f"drawing {config.frames} frames of {size_hw[0]}x{size_hw[1]}")
-        return draw_frames(size_hw, config.frames)
+        return tools.draw(size_hw, config.frames)
 
     def frames_of(bundle: Bundle) -> list[Frame]:
         contract = bundle.contract
@@ -94,9 +96,7 @@ def run_benchmark(
             Measured(
                 facts={**candidate.to_dict(), "threads": config.threads},
                 slices=tuple(slices[number]),
-                ratio=None
-                if number == 0
-                else speed_ratio(_rounds(slices[0]), _rounds(slices[number]), tools.rng, paired=True),
+                ratio=ratio_in_turn(_rounds(slices[0]), _rounds(slices[number]), tools.rng) if number else None,
                 steadiness=_steadiness(slices[number]) if len(candidates) == 1 else None,
                 camera=cameras[number],
                 start_up=started[number],

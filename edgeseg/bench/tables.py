@@ -78,8 +78,8 @@ def _ratios(report: BenchmarkReport) -> Iterator[Table]:
     ]
     if rows:
         note = (
-            f"Ratio of median session latencies, measured in turn in {report.config.rounds} rounds, with its 95 % "
-            "bootstrap interval over rounds. It holds on a busy machine too."
+            f"The ratio of the session's medians in each of {report.config.rounds} rounds that were taken in turn: the "
+            "median of those ratios and its 95 % bootstrap interval. It holds on a busy machine too."
         )
         title = f"times as fast as {report.candidates[0].label}"
         yield Table(title, ("", "speed", "95 % interval", "verdict"), tuple(rows), note)

@@ -117,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if old is not None:
         report = replace(report, comparison=old.compare(report.candidates, rng))
+    _tell("")
     print(format_report(report))
     write_report(args, report.to_dict())
     if args.markdown is not None:
@@ -154,4 +155,4 @@ def _listed(known: Sequence[str]) -> Callable[[str], list[str]]:
 def _tell(line: str) -> None:
     """On the terminal, each line in the place of the one before; elsewhere nothing: it is no result."""
     if sys.stderr.isatty():
-        print(f"\r\x1b[Kedgeseg: {line}", end="", file=sys.stderr, flush=True)
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
