@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tiny_bundle import tiny_bundle
 
+import edgeseg.bench
 import edgeseg.bundle
 import edgeseg.cli
 import edgeseg.engine
@@ -61,7 +62,15 @@ def test_importing_edgeseg_and_asking_for_help_loads_nothing_heavy() -> None:
 
 
 def device_modules() -> list[str]:
-    packages = [edgeseg.bundle, edgeseg.cli, edgeseg.engine, edgeseg.runtime, edgeseg.video, edgeseg.web]
+    packages = [
+        edgeseg.bench,
+        edgeseg.bundle,
+        edgeseg.cli,
+        edgeseg.engine,
+        edgeseg.runtime,
+        edgeseg.video,
+        edgeseg.web,
+    ]
     names = [
         module.name
         for package in packages

@@ -49,7 +49,7 @@ class CameraRun:
         report = self.report
         return {
             "fps": round(self.fps, 3),
-            "latency_ms": round(self.age.median_ms, 4),
+            "latency_ms": round(self.age.p50_ms, 4),
             "camera_fps": self.camera_fps,
             "frame_age": self.age.to_dict(),
             "interval": self.interval.to_dict(),

@@ -116,7 +116,7 @@ def warnings(arrived: MachineState, before: MachineState, after: MachineState, t
     told = []
     if arrived.load_1min is not None and arrived.load_1min > BUSY_LOAD * threads:
         told.append(
-            f"the machine was busy before anything began: load average {arrived.load_1min:g} on {threads} threads. "
+            f"the machine was busy before anything began: load average {arrived.load_1min:g} where {threads} fit. "
             "Ratios measured in turn still hold; milliseconds do not."
         )
     share = others_share(before, after)

@@ -40,7 +40,7 @@ def _tiles(report: BenchmarkReport) -> str:
     """The first candidate's figures, large."""
     one = report.candidates[0]
     tiles = [
-        (f"{milliseconds(one.session.median_ms)} ms", "session, median"),
+        (f"{milliseconds(one.session.p50_ms)} ms", "session, median"),
         (f"{milliseconds(one.whole.p95_ms)} ms", "frame to labels, p95"),
         (f"{one.whole_fps:.1f}", "frames/s to labels"),
     ]

@@ -9,7 +9,7 @@ STYLE = """
   --c4: #e0c040; --c5: #9fb0bd; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
+main { max-width: 66rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
 h1 { font-size: 1.5rem; margin: 0; }
 h2 { font-size: 1.1rem; margin: 0 0 .6rem; overflow-wrap: anywhere; }
 p { margin: .3rem 0 .8rem; }
@@ -24,7 +24,7 @@ section { margin: .9rem 0; }
 ul { margin: 0; padding-left: 1.1rem; } li { margin: .25rem 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; min-width: 100%; }
-th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { text-align: right; padding: .3rem .45rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 th { color: var(--soft); font-weight: 500; } tr:last-child td { border-bottom: 0; }
 figure { margin: 0; } svg { display: block; width: 100%; overflow: visible; }

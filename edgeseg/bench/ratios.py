@@ -12,12 +12,13 @@ rounds are drawn with replacement, and the middle 95 % of the figures that come 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgeseg.bench.summary import Samples
 
 CONFIDENCE = 0.95
 _DRAWS = 10_000
@@ -47,14 +48,14 @@ class Ratio:
         return {**asdict(self), **rounded, "decided": self.decided, "confidence": CONFIDENCE}
 
 
-def ratio_in_turn(base_ms: Sequence[float], this_ms: Sequence[float], rng: np.random.Generator) -> Ratio:
+def ratio_in_turn(base_ms: Samples, this_ms: Samples, rng: np.random.Generator) -> Ratio:
     """How many times as fast `this` is as `base`, by the medians in milliseconds of the rounds that both ran in."""
     ratios = np.asarray(base_ms, np.float64) / np.asarray(this_ms, np.float64)
     drawn = np.median(ratios[_draws(ratios.size, rng)], axis=1)
     return _ratio(float(np.median(ratios)), drawn, ratios.size, IN_TURN)
 
 
-def ratio_apart(base_ms: Sequence[float], this_ms: Sequence[float], rng: np.random.Generator) -> Ratio:
+def ratio_apart(base_ms: Samples, this_ms: Samples, rng: np.random.Generator) -> Ratio:
     """The same of two runs at two times. What changed on the machine in between is not in the interval."""
     base, this = np.asarray(base_ms, np.float64), np.asarray(this_ms, np.float64)
     drawn = np.median(base[_draws(base.size, rng)], axis=1) / np.median(this[_draws(this.size, rng)], axis=1)

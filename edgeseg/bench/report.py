@@ -206,4 +206,4 @@ class BenchmarkReport:
 
 
 def _timing(fps: float, summary: Summary) -> dict[str, Any]:
-    return {"fps": round(fps, 3), "latency_ms": round(summary.median_ms, 4), "latency": summary.to_dict()}
+    return {"fps": round(fps, 3), "latency_ms": round(summary.p50_ms, 4), "latency": summary.to_dict()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+
+from edgeseg.bench.summary import Samples
 
 BURST_S = 2.0
 LONG_S = 120.0
@@ -33,7 +34,7 @@ class Steadiness:
         return {name: round(value, 4) for name, value in {**asdict(self), "slowdown": self.slowdown}.items()}
 
 
-def steadiness(at_s: Sequence[float], latency_ms: Sequence[float], seconds: float) -> Steadiness | None:
+def steadiness(at_s: Samples, latency_ms: Samples, seconds: float) -> Steadiness | None:
     """By when each run began, in seconds from the run's beginning; `None` if both parts would overlap or be empty."""
     times, values = np.asarray(at_s), np.asarray(latency_ms)
     last_third_s = seconds * 2 / 3

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Samples: TypeAlias = "Sequence[float] | NDArray[np.float64]"
 
 _PERCENTILES = (50, 90, 95, 99)
 
@@ -15,14 +18,13 @@ _PERCENTILES = (50, 90, 95, 99)
 class Summary:
     """Latencies in milliseconds.
 
-    What is summed up, and that a percentile is the sample of the nearest rank, is trtexec's (TensorRT,
-    samples/common/sampleReporting.cpp); `median_ms` alone is the mean of the middle two where there are two.
+    What is summed up, and that a percentile is the sample of the nearest rank and so a latency that was measured, is
+    trtexec's (TensorRT, samples/common/sampleReporting.cpp). `p50_ms` is the median.
     """
 
     count: int
     min_ms: float
     mean_ms: float
-    median_ms: float
     p50_ms: float
     p90_ms: float
     p95_ms: float
@@ -35,7 +37,7 @@ class Summary:
     """Coefficient of variation: standard deviation over mean. trtexec warns where it is above 0.01 (1 %)."""
 
     @staticmethod
-    def of(samples_ms: Sequence[float] | NDArray[np.float64]) -> Summary:
+    def of(samples_ms: Samples) -> Summary:
         """Of at least one sample, in the order in which they were taken."""
         values = np.asarray(samples_ms, np.float64)
         p50, p90, p95, p99 = (float(value) for value in np.percentile(values, _PERCENTILES, method="inverted_cdf"))
@@ -44,7 +46,6 @@ class Summary:
             count=values.size,
             min_ms=float(values.min()),
             mean_ms=mean,
-            median_ms=float(np.median(values)),
             p50_ms=p50,
             p90_ms=p90,
             p95_ms=p95,

@@ -45,14 +45,14 @@ def measures(one: Measured) -> Iterator[tuple[str, float, Summary]]:
 def _latency(report: BenchmarkReport) -> Iterator[Table]:
     """One candidate: a row for each measure. Several: a table for each, so that what is compared stands together."""
     note = (
-        "Milliseconds. session: the frame from the host's memory through the runtime, labels back in it. frame to "
+        "session: the frame from the host's memory through the runtime, labels back in it. frame to "
         "labels: with checks and resizing on the host. camera loop: its rate, and how old a frame is when its painted "
         "picture is handed over; several are on their way at once. jitter: mean difference between neighbours."
     )
     if len(report.candidates) == 1:
         one = report.candidates[0]
         rows = tuple(_row(name, fps, summary) for name, fps, summary in measures(one))
-        yield Table(one.label, ("", *LATENCY), rows, note)
+        yield Table(f"{one.label} (ms)", ("", *LATENCY), rows, note)
         return
     names = list(dict.fromkeys(name for one in report.candidates for name, _, _ in measures(one)))
     for name in names:
@@ -62,7 +62,7 @@ def _latency(report: BenchmarkReport) -> Iterator[Table]:
             for found, fps, summary in measures(one)
             if found == name
         )
-        yield Table(name, ("", *LATENCY), rows, note if name == names[-1] else "")
+        yield Table(f"{name} (ms)", ("", *LATENCY), rows, note if name == names[-1] else "")
 
 
 def _row(name: str, fps: float, summary: Summary) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ def _stages(report: BenchmarkReport) -> Iterator[Table]:
             f"{run.frames} frames, {run.dropped} dropped; {one.camera.fps / one.session_fps:.0%} of the bare session's "
             "rate. Stages run at the same time, each on another frame."
         )
-        yield Table(f"camera loop: {one.label}", ("stage", "p50", "p95", "p99"), tuple(rows), note)
+        yield Table(f"camera loop: {one.label} (ms)", ("stage", "p50", "p95", "p99"), tuple(rows), note)
 
 
 def _steadiness(report: BenchmarkReport) -> Iterator[Table]:
@@ -122,7 +122,12 @@ def _steadiness(report: BenchmarkReport) -> Iterator[Table]:
         if (found := one.steadiness) is not None
     )
     if rows:
-        yield Table("sustained against burst", ("", "first 2 s", "last third", "slower by"), rows, "Median session ms.")
+        yield Table(
+            "sustained against burst (ms)",
+            ("", "first 2 s", "last third", "slower by"),
+            rows,
+            "Medians of the session.",
+        )
 
 
 def _starts(report: BenchmarkReport) -> Iterator[Table]:
@@ -138,7 +143,7 @@ def _starts(report: BenchmarkReport) -> Iterator[Table]:
         note = (
             f"Milliseconds and resident memory, from {report.config.starts} fresh processes: median times, most memory."
         )
-        yield Table("start-up and memory", header, tuple(rows), note)
+        yield Table("start-up (ms) and memory", header, tuple(rows), note)
 
 
 def _energy(report: BenchmarkReport) -> Iterator[Table]:
@@ -193,7 +198,7 @@ def remarks(report: BenchmarkReport) -> Iterator[tuple[str, Sequence[str]]]:
     """Heading → lines: what to heed, and what was not measured."""
     if report.warnings:
         yield "Heed", report.warnings
-    yield "Not measured", [f"{one.what}: {one.why}." for one in report.not_measured]
+    yield "Not measured", [f"{one.what}: {one.why.rstrip('.')}." for one in report.not_measured]
 
 
 def machine_line(report: BenchmarkReport) -> str:

@@ -74,6 +74,7 @@ COMMANDS: Mapping[str, Callable[[Facts], Obstacle | None]] = {
     "selftest": _runtime,
     "selftest --gpu": _tensorrt,
     "predict": _runtime,
+    "benchmark": _runtime,
     "run --headless": _runtime,
     "run (in a window)": _window,
 }

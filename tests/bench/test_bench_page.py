@@ -105,7 +105,7 @@ def test_markdown_tables_have_as_many_cells_in_every_row(several: BenchmarkRepor
 
 def test_what_several_are_compared_by_stands_in_one_table(several: BenchmarkReport) -> None:
     found = {table.title: table for table in tables(several)}
-    assert len(found["session"].rows) == 4
+    assert len(found["session (ms)"].rows) == 4
     ratios = found[f"times as fast as {several.candidates[0].label}"]
     assert [row[1] for row in ratios.rows] == ["1.500 ×", "1.000 ×", "1.500 ×"]
     assert [row[3] for row in ratios.rows] == ["faster", "cannot be told apart", "faster"]

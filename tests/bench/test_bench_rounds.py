@@ -47,7 +47,8 @@ def test_everybody_has_every_place_as_often(count: int) -> None:
 
 
 def test_slices_by_the_clock_and_the_first_run_after_another_is_left_out() -> None:
-    clock, log, watch = [100.0], [], Watching()
+    clock, watch = [100.0], Watching()
+    log: list[str] = []
     subjects = [Ticking("a", 10, clock, log), Ticking("b", 40, clock, log)]
     slices = take_turns(
         subjects, rounds=4, slice_s=0.1, min_runs=1, clock=lambda: clock[0], watch=watch, tell=lambda _: None
@@ -65,7 +66,7 @@ def test_slices_by_the_clock_and_the_first_run_after_another_is_left_out() -> No
 
 
 def test_a_slow_one_runs_often_enough_all_the_same() -> None:
-    clock, log = [0.0], []
+    clock, log = [0.0], list[str]()
     slices = take_turns(
         [Ticking("a", 500, clock, log)], rounds=2, slice_s=0.1, min_runs=5, clock=lambda: clock[0], watch=Watching()
     )
@@ -73,7 +74,7 @@ def test_a_slow_one_runs_often_enough_all_the_same() -> None:
 
 
 def test_warming_up_is_by_time_and_once_at_least() -> None:
-    clock, log = [0.0], []
+    clock, log = [0.0], list[str]()
     warm_up(Ticking("a", 30, clock, log), 0.2, lambda: clock[0])
     assert len(log) == 7
     warm_up(Ticking("b", 900, clock, log), 0.2, lambda: clock[0])

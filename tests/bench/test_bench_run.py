@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_benchmark import HW, always, benchmark
@@ -15,7 +16,7 @@ from edgeseg.bench.launch import StartFailed
 from edgeseg.bundle import Bundle
 from edgeseg.errors import BackendUnavailable, ConfigError, GateError
 
-QUICK = {"starts": 1, "duration_s": 4.0, "frames": 2}
+QUICK: dict[str, Any] = {"starts": 1, "duration_s": 4.0, "frames": 2}
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ def test_percentiles_are_samples_by_nearest_rank_as_trtexec_takes_them() -> None
     summary = Summary.of(samples)
     assert (summary.p50_ms, summary.p90_ms, summary.p95_ms, summary.p99_ms) == (50, 90, 95, 99)
     assert (summary.count, summary.min_ms, summary.max_ms) == (100, 1, 100)
-    assert (summary.mean_ms, summary.median_ms) == (50.5, 50.5)
+    assert summary.mean_ms == 50.5
     for count in range(1, 40):
         ranked = np.arange(count, dtype=float)
         for percent, found in ((90, Summary.of(ranked).p90_ms), (99, Summary.of(ranked).p99_ms)):
