@@ -23,6 +23,7 @@ COMMANDS = {
     "verify": "check a bundle's hashes and replay its golden frames",
     "selftest": "test this machine with the bundle, on CPU or GPU, and write a report",
     "benchmark": "measure how fast bundles are here, side by side, and how sure that is",
+    "profile": "tell where a bundle's time goes, layer by layer, and how far that is from this machine's limit",
     "run": "segment a camera, video, folder or the synthetic drive",
     "serve": "run without a window, watched and steered from a browser",
     "recover": "finish the recordings that killed runs left",

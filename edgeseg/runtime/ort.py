@@ -48,13 +48,7 @@ class OrtSession(Session):
     ) -> None:
         ort = import_onnxruntime()
         require_providers(ort, providers)
-        options = ort.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(allow_spinning)))
-        if not optimised:
-            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        options = session_options(ort, threads=threads, allow_spinning=allow_spinning, optimised=optimised)
         try:
             # Left on, its own fallback prints to stdout and tries again on the CPU.
             session = ort.InferenceSession(model, options, providers=list(providers), enable_fallback=0)
@@ -97,6 +91,18 @@ class OrtSession(Session):
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+
+def session_options(ort: Any, *, threads: int | None, allow_spinning: bool = False, optimised: bool = True) -> Any:
+    """A `SessionOptions` as `OrtSession` takes it."""
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(allow_spinning)))
+    if not optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
 
 
 def import_onnxruntime() -> Any:
