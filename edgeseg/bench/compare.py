@@ -45,6 +45,10 @@ class OldReport:
             raise ConfigError(
                 f"--compare {path}: has schema {content.get('schema')}, this edgeseg writes {SCHEMA}. Measure it again."
             )
+        try:
+            _require_figures(content)
+        except (KeyError, TypeError, IndexError) as error:
+            raise ConfigError(f"--compare {path}: is damaged ({error!r}). Measure it again.") from error
         return OldReport(path, content)
 
     def require_same(self, machine: Mapping[str, Any], config: BenchConfig) -> None:
@@ -84,6 +88,17 @@ class OldReport:
             "left_out": left_out,
             "old_warnings": self.content["warnings"],
         }
+
+
+def _require_figures(content: Mapping[str, Any]) -> None:
+    """Look at everything that a comparison uses; raises what a missing key raises."""
+    _ = content["created"], content["edgeseg"], content["warnings"], content["settings"]["threads"]
+    _ = dict(content["machine"])
+    for one in content["candidates"]:
+        _ = one["label"], one["frame_hw"], one["rounds_median_ms"][0] / 1
+        _ = one["session"]["latency"]["p95_ms"], one["frame_to_labels"]["latency"]["p95_ms"]
+        if one["end_to_end"] is not None:
+            _ = one["end_to_end"]["fps"], one["end_to_end"]["camera_fps"]
 
 
 def _beside(then: Mapping[str, Any], now: Measured, rng: np.random.Generator) -> dict[str, Any]:

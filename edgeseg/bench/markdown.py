@@ -11,7 +11,7 @@ def to_markdown(report: BenchmarkReport) -> str:
     lines = ["# edgeseg benchmark", "", f"edgeseg {report.edgeseg}, {report.created}. {machine_line(report)}.", ""]
     for table in tables(report):
         lines += [f"## {table.title}", "", *_table(table), ""]
-        lines += [table.note, ""] if table.note else []
+        lines += [f"{table.found} {table.note}".strip(), ""] if table.found or table.note else []
     if report.deadline is not None:
         lines += [f"## Deadline of {report.deadline.limit_ms:g} ms", ""]
         lines += [*(f"- {line}" for line in report.misses() or [f"held: p95 of {report.gated_by}"]), ""]

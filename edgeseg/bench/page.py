@@ -130,7 +130,8 @@ def _figure(title: str, drawing: str, caption: str) -> str:
 def _table(table: Table) -> str:
     header = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
     rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    words = f"{table.found} {table.note}".strip()
+    note = f'<p class="note">{escape(words)}</p>' if words else ""
     return (
         f'<section><h2>{escape(table.title)}</h2><div class="scroll"><table><thead><tr>{header}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{note}</section>"

@@ -17,7 +17,8 @@ p { margin: .3rem 0 .8rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1rem 0; }
 .tile, section { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .9rem 1rem; }
 section { margin: .9rem 0; }
-.tile b { display: block; font-size: 1.6rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
+.tile b { display: block; font-size: 1.4rem; line-height: 1.2; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: .875rem; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 .heed { border-left: .3rem solid var(--c1); } .heed.failed { border-color: var(--bad); }

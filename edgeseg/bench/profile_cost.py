@@ -26,7 +26,7 @@ _VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
 
 
 def macs(operator: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
-    """Multiply-accumulates; 0 for an operator that is no convolution or product of matrices, and where weights are not listed.
+    """Multiply-accumulates; 0 for other operators than convolutions and products, and where weights are not listed.
 
     Convolution: each output sums over its filter, weights (M, C / groups, kernel): outputs × weights / M, wherever the
     channels lie. Where ONNX Runtime fills channels up to whole vectors, those count, because they are computed.

@@ -42,6 +42,11 @@ class Slice:
     """From the first measured run's beginning to the last one's end."""
 
     @property
+    def session_s(self) -> float:
+        """How long the session took for all of its frames."""
+        return sum(run.session_ms for run in self.timed) / 1e3
+
+    @property
     def median_ms(self) -> float:
         """Of the session's latencies."""
         return float(np.median([run.session_ms for run in self.timed]))
@@ -93,7 +98,7 @@ def take_turns(
             left_out = int(last is not None and last != index)
             if left_out:
                 subjects[index].step()
-            taken = _slice(subjects[index], origin_s, slice_s, min_runs, clock, watch.tick)
+            taken = run_slice(subjects[index], slice_s, min_runs, clock, origin_s=origin_s, tick=watch.tick)
             watch.ended(index, len(taken.timed) + left_out)
             slices[index].append(taken)
             last = index
@@ -101,14 +106,16 @@ def take_turns(
     return slices
 
 
-def _slice(
+def run_slice(
     subject: Subject,
-    origin_s: float,
     slice_s: float,
     min_runs: int,
     clock: Callable[[], float],
-    tick: Callable[[], None],
+    *,
+    origin_s: float = 0.0,
+    tick: Callable[[], None] = lambda: None,
 ) -> Slice:
+    """One slice of `slice_s` seconds and `min_runs` frames, at least; `at_s` counts from `origin_s`."""
     at_s: list[float] = []
     timed: list[Timed] = []
     began_s = now_s = clock()

@@ -20,7 +20,7 @@ from edgeseg.bench.machine import Machine, warnings
 from edgeseg.bench.missing import not_measured
 from edgeseg.bench.ratios import ratio_in_turn
 from edgeseg.bench.report import BenchmarkReport, Deadline, Measured
-from edgeseg.bench.rounds import Slice, take_turns, warm_up
+from edgeseg.bench.rounds import Slice, run_slice, take_turns, warm_up
 from edgeseg.bench.steadiness import Steadiness, steadiness
 from edgeseg.bundle import Bundle
 from edgeseg.types import Frame
@@ -98,7 +98,8 @@ def run_benchmark(
                 slices=tuple(slices[number]),
                 ratio=ratio_in_turn(_rounds(slices[0]), _rounds(slices[number]), tools.rng) if number else None,
                 steadiness=_steadiness(slices[number]) if len(candidates) == 1 else None,
-                camera=cameras[number],
+                camera=cameras[number][0],
+                bare_fps=cameras[number][1],
                 start_up=started[number],
                 energy=tools.meter.energy(number),
             )
@@ -147,11 +148,17 @@ def _starts(
     return found, failed
 
 
-def _camera(candidate: Candidate, config: BenchConfig, tools: Tools) -> CameraRun | None:
+def _camera(candidate: Candidate, config: BenchConfig, tools: Tools) -> tuple[CameraRun | None, float | None]:
+    """The loop, and the bare session's frames a second right before and after it: at another time it was another."""
     if not config.end_to_end:
-        return None
+        return None, None
     tools.tell(f"{candidate.label}: camera loop for {config.duration_s:g} s")
-    return run_camera(
+
+    def bare() -> Slice:
+        return run_slice(candidate, config.duration_s / 6, MIN_RUNS // 2, tools.timing.clock)
+
+    before = bare()
+    camera = run_camera(
         candidate.segmenter,
         candidate.frames,
         seconds=config.duration_s,
@@ -159,6 +166,8 @@ def _camera(candidate: Candidate, config: BenchConfig, tools: Tools) -> CameraRu
         camera_fps=config.camera_fps,
         timing=tools.timing,
     )
+    after = bare()
+    return camera, len(before.timed + after.timed) / (before.session_s + after.session_s)
 
 
 def _rounds(slices: Sequence[Slice]) -> list[float]:

@@ -20,7 +20,9 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
-    """How to read it, a sentence or two."""
+    """How to read it, a sentence or two, for who reads at leisure."""
+    found: str = ""
+    """Further figures, in one line."""
 
 
 def tables(report: BenchmarkReport) -> Iterator[Table]:
@@ -108,11 +110,12 @@ def _stages(report: BenchmarkReport) -> Iterator[Table]:
         ]
         interval = one.camera.interval
         rows.append(("between pictures", *map(milliseconds, (interval.p50_ms, interval.p95_ms, interval.p99_ms))))
-        note = (
-            f"{run.frames} frames, {run.dropped} dropped; {one.camera.fps / one.session_fps:.0%} of the bare session's "
-            "rate. Stages run at the same time, each on another frame."
-        )
-        yield Table(f"camera loop: {one.label} (ms)", ("stage", "p50", "p95", "p99"), tuple(rows), note)
+        found = f"{run.frames} frames, {run.dropped} dropped"
+        if one.bare_fps is not None:
+            share = one.camera.fps / one.bare_fps
+            found += f"; {share:.0%} of the rate of the bare session, measured right before and after"
+        note = "Stages run at the same time, each on another frame."
+        yield Table(f"camera loop: {one.label} (ms)", ("stage", "p50", "p95", "p99"), tuple(rows), note, f"{found}.")
 
 
 def _steadiness(report: BenchmarkReport) -> Iterator[Table]:
@@ -196,9 +199,15 @@ def _or_dash(value: float | None, form: str) -> str:
 
 def remarks(report: BenchmarkReport) -> Iterator[tuple[str, Sequence[str]]]:
     """Heading → lines: what to heed, and what was not measured."""
-    if report.warnings:
-        yield "Heed", report.warnings
-    yield "Not measured", [f"{one.what}: {one.why.rstrip('.')}." for one in report.not_measured]
+    heed = list(report.warnings)
+    missing = [f"{one.what}: {one.why.rstrip('.')}." for one in report.not_measured]
+    old = report.comparison
+    if old is not None:
+        heed += [f"said in {old['file']}: {line}" for line in old["old_warnings"]]
+        missing += [f"{label} against {old['file']}: {why}." for label, why in old["left_out"].items()]
+    if heed:
+        yield "Heed", heed
+    yield "Not measured", missing
 
 
 def machine_line(report: BenchmarkReport) -> str:

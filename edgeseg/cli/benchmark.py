@@ -133,7 +133,8 @@ def format_report(report: BenchmarkReport) -> str:
     from edgeseg.bench.tables import machine_line, remarks, tables
 
     parts: list[str] = [f"{machine_line(report)}."]
-    parts += [f"{table.title}\n\n{format_table(table.header, table.rows)}" for table in tables(report)]
+    for table in tables(report):
+        parts += [f"{table.title}\n\n{format_table(table.header, table.rows)}", *([table.found] if table.found else [])]
     for heading, lines in remarks(report):
         parts.append("\n".join([f"{heading}:", *(f"  {line}" for line in lines)]))
     return "\n\n".join(parts)

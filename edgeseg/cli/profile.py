@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
 def format_profile(profile: Profile, most: int) -> str:
     """Heading, operators, and the slowest layers."""
     height, width = profile.frame_hw
-    threads = "its own choice of threads" if profile.threads is None else f"{profile.threads} threads"
+    count = profile.threads
+    threads = "its own choice of threads" if count is None else f"{count} thread{'s' * (count != 1)}"
     macs = sum(layer.macs for layer in profile.layers)
     peak = profile.peak
     heading = (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from tiny_bundle import tiny_bundle
 from edgeseg.bench.candidate import all_wanted
 from edgeseg.bench.compare import OldReport
 from edgeseg.bench.config import BenchConfig
+from edgeseg.bench.markdown import to_markdown
+from edgeseg.bench.page import to_html
 from edgeseg.bench.report import BenchmarkReport
 from edgeseg.bundle import Bundle
+from edgeseg.cli.benchmark import format_report
 from edgeseg.errors import ConfigError
 
 
@@ -82,5 +86,18 @@ def test_what_is_no_report(bundle: Bundle, tmp_path: Path) -> None:
         other.write_text(content)
         with pytest.raises(ConfigError, match=message):
             OldReport.read(other)
+    for damage in ({"candidates": [{"label": "tiny"}]}, {"machine": 3}, {"settings": {}}):
+        with pytest.raises(ConfigError, match="is damaged"):
+            OldReport.read(kept(tmp_path, run(bundle, 30), **damage))
     with pytest.raises(ConfigError, match="has schema 99"):
         OldReport.read(kept(tmp_path, run(bundle, 30), schema=99))
+
+
+def test_every_report_says_what_was_left_out_and_what_the_old_one_warned_of(bundle: Bundle, tmp_path: Path) -> None:
+    old = OldReport.read(kept(tmp_path, run(bundle, 30), warnings=["it was hot."]))
+    report = run(bundle, 20, "fp32", "fp16")
+    report = replace(report, comparison=old.compare(report.candidates, np.random.default_rng(0)))
+    for text in (to_markdown(report), to_html(report), format_report(report)):
+        assert "old.json: it was hot." in text
+        assert "tiny fp16 fake against" in text
+        assert "times as fast as in" in text
