@@ -30,7 +30,8 @@ def sharpness(look: Look) -> float:
     """
     best = 0.0
     for near, far in zip(look.steps, look.steps_of(FAR_PX), strict=True):
-        steps, contrasts = Distribution(near), Distribution(far)
+        # Every second row has the same distribution, at half the cost.
+        steps, contrasts = Distribution(near[::2]), Distribution(far[::2])
         median = steps.quantile(0.5) + 0.5  # whole grey levels: it may be that much more
         for share, factor in NOISE.items():
             step, noise = steps.quantile(share), factor * median

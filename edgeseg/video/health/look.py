@@ -23,6 +23,9 @@ TINY_HW = (36, 64)
 CELLS_HW = (9, 16)
 """Of the grid in which regions are compared over time."""
 
+LUMA_BGR = np.array((0.114, 0.587, 0.299), np.float32)
+"""Weights of blue, green and red in the luma, ITU-R BT.601."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -47,6 +50,11 @@ class Look:
     def cells(self) -> NDArray[np.float32]:
         """Mean colour of each cell: BGR float32 (*CELLS_HW, 3)."""
         return area(self.colour, CELLS_HW)
+
+    @cached_property
+    def levels(self) -> NDArray[np.float32]:
+        """Mean luma of each cell: float32 of `CELLS_HW`."""
+        return np.asarray(self.cells @ LUMA_BGR, np.float32)
 
     @cached_property
     def lumas(self) -> Distribution:

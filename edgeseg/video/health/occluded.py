@@ -62,7 +62,7 @@ class Occluded:
 
     def __call__(self, look: Look) -> bool:
         """Whether a good part of the lens is covered."""
-        level, texture = area(look.grey, CELLS_HW), _texture(look)
+        level, texture = look.levels, _texture(look)
         if self._cover is not None:
             return self._covered(level, texture, self._cover)
         if self._usual is None:
@@ -110,7 +110,8 @@ class Occluded:
 def _texture(look: Look) -> Grid:
     """Mean step between neighbouring pixels in each cell, above that of the flattest cells, which is the noise."""
     right, down = look.steps
-    texture = area(right, CELLS_HW) + area(down, CELLS_HW)
+    both = cv2.copyMakeBorder(cv2.add(right[:-1], down[:, :-1]), 0, 1, 0, 1, cv2.BORDER_REPLICATE)
+    texture = area(np.asarray(both, np.uint8), CELLS_HW)
     return np.asarray(np.maximum(texture - np.partition(texture.ravel(), 7)[7], 0), np.float32)
 
 
