@@ -325,6 +325,25 @@ class TestSecrets:
             assert "driver" not in text
 
 
+@ffmpeg
+def test_a_run_gives_up_when_it_is_told_to_and_keeps_its_books(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    bundle = str(tiny_bundle(tmp_path / "road.edgeseg").path)
+    report, lines = tmp_path / "report.json", tmp_path / "lines.jsonl"
+    with TinyRtsp() as server:
+        script = [sys.executable, "-m", "edgeseg.cli.main", "run", server.url, bundle, "--headless", "--threads", "1"]
+        script += ["--give-up", "1", "--json", str(report), "--json-lines", str(lines)]
+        run = subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: lines.exists() and lines.read_text().count("\n") > 5)
+        server.cut()
+        _, error = run.communicate(timeout=SOON_S)
+    assert run.returncode == 2
+    assert "Given up after" in error
+    assert error.count("\n") == 1
+    books = json.loads(report.read_text())
+    assert books["captured"] == books["frames"] + books["dropped"] + books["failed"]
+
+
 class LiveCapture(Capture):
     """A stream that opens, and breaks at once."""
 

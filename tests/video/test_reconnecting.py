@@ -351,5 +351,5 @@ def test_a_defect_is_not_taken_for_a_lost_camera(time: VirtualTime, device: Devi
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ConfigError, match="give_up_after_s=0"):
+    with pytest.raises(ConfigError, match="--give-up 0: expected seconds above 0"):
         LiveConfig(give_up_after_s=0)

@@ -31,7 +31,7 @@ class LiveConfig:
     def __post_init__(self) -> None:
         if self.give_up_after_s is not None and not self.give_up_after_s > 0:
             raise ConfigError(
-                f"give_up_after_s={self.give_up_after_s}: expected seconds above 0, or nothing for never."
+                f"--give-up {self.give_up_after_s:g}: expected seconds above 0, or nothing for never."
             )
 
     def wait_s(self, attempt: int, rng: np.random.Generator) -> float:
