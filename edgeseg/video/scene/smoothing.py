@@ -93,7 +93,8 @@ class Smoother:
         stronger = (left > now.sureness.take(places)) & ~self._people[new]
         now.sureness[places[stronger]] = left[stronger]
         now.labels[places[stronger]] = old[stronger]
-        return places[stronger & (old != new)]
+        held: NDArray[np.intp] = places[stronger & (old != new)]
+        return held
 
     def _moved(self, past: NDArray[np.uint8], now: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.int32]:
         """int32, flat, for each pixel of `now`: how much further on a flat grid of this shape it was, or `_LOST`."""
