@@ -242,6 +242,37 @@ def test_a_source_that_breaks_before_its_first_frame_is_an_error(device: Device)
             read_for(source, 60.0)
 
 
+def test_a_source_that_is_lost_before_it_is_first_read_is_opened_again(time: VirtualTime, device: Device) -> None:
+    with reconnecting(device, LiveConfig(give_up_after_s=60.0)) as source:
+        time.sleep(5.0)  # a model is being loaded
+        device.unplug()
+        time.sleep(5.0)
+        assert source.read(5.0) is None
+        assert source.state.link == "reconnecting"
+        device.plug()
+        assert next_frame(source).index == 0
+        time.sleep(50.0)
+        device.unplug()
+        time.sleep(50.0)  # a pause: nobody reads
+        read_for(source, 5.0)
+        assert source.state.link == "reconnecting"
+
+
+def test_a_camera_s_own_notes_are_told_once(time: VirtualTime, device: Device) -> None:
+    def connect() -> Source:
+        camera = device.connect()
+        camera.notes.append("does not give fps=60, but 30")
+        return camera
+
+    with Reconnecting("device", connect, time.clock, rng=np.random.default_rng(0), timing=time) as source:
+        next_frame(source)
+        device.unplug()
+        device.plug()
+        next_frame(source)
+    assert source.notes[0] == "does not give fps=60, but 30"
+    assert [note for note in source.notes[1:] if "fps" in note] == []
+
+
 @pytest.mark.parametrize("kind", ["silent", "unplugged"])
 def test_it_gives_up_when_it_is_told_to(time: VirtualTime, device: Device, kind: str) -> None:
     with reconnecting(device, LiveConfig(give_up_after_s=30.0)) as source:
