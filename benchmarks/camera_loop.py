@@ -1,20 +1,22 @@
 """What the camera loop costs: `python benchmarks/camera_loop.py [BUNDLE]`, with `--soak 600` for ten minutes.
 
 Throughput: the bare session and the whole loop take turns on the same frames, 1280×720 and made beforehand, so that
-other work on the machine hits both; the figure is the median of the ratios of neighbouring rounds. The loop paints for
-a window that shows nothing. Without BUNDLE: the default model, exported for this camera size
+other work on the machine hits both; the figure is the median of the ratios of neighbouring rounds. CPU is processor
+time per frame, all threads together: what the loop takes beside the session, also where the machine is busy otherwise.
+The loop paints for a window that shows nothing. Without BUNDLE: the default model, exported for this camera size
 (`edgeseg export --camera-size 720x1280`).
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +88,11 @@ def bare_fps(session: OrtSession, frames: Sequence[Frame], count: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-def loop(segmenter: Segmenter, source: Source, *, whole: bool, look: Any = None) -> RunReport:
+def loop(
+    segmenter: Segmenter, source: Source, *, whole: bool, look: Any = None, seconds: float = math.inf
+) -> RunReport:
     """The loop with the overlay, if `whole` also with all that `edgeseg run` makes of a frame."""
+    ends_s = time.perf_counter() + seconds
     return run_loop(
         source,
         segmenter,
@@ -95,25 +100,35 @@ def loop(segmenter: Segmenter, source: Source, *, whole: bool, look: Any = None)
         overlay=Overlay(segmenter.label_map),
         analyser=SceneAnalyser(segmenter.label_map, fps=CAMERA_FPS) if whole else None,
         monitor=HealthMonitor(CAMERA_FPS) if whole else None,
+        stopped=lambda: time.perf_counter() > ends_s,
     )
 
 
 def throughput(bundle: Bundle, frames: Sequence[Frame], threads: int, rounds: int, count: int) -> dict[str, Any]:
     """The bare session, the loop with overlay, and the whole loop, in turns."""
     session = OrtSession.from_bundle(bundle, precision="fp32", threads=threads)
-    measured: dict[str, list[float]] = {"bare": [], "overlay": [], "whole": []}
     with Segmenter.from_session(session, bundle.label_map) as segmenter:
+        runs: dict[str, Callable[[], float]] = {
+            "bare": lambda: bare_fps(session, frames, count),
+            "overlay": lambda: loop(segmenter, MadeFrames(frames, count), whole=False).fps,
+            "whole": lambda: loop(segmenter, MadeFrames(frames, count), whole=True).fps,
+        }
+        fps: dict[str, list[float]] = {name: [] for name in runs}
+        cpu_ms: dict[str, list[float]] = {name: [] for name in runs}
         bare_fps(session, frames, 5)
         for _ in range(rounds):
-            measured["bare"].append(bare_fps(session, frames, count))
-            measured["overlay"].append(loop(segmenter, MadeFrames(frames, count), whole=False).fps)
-            measured["whole"].append(loop(segmenter, MadeFrames(frames, count), whole=True).fps)
-        measured["bare"].append(bare_fps(session, frames, count))
-    around = [(before + after) / 2 for before, after in zip(measured["bare"], measured["bare"][1:], strict=False)]
-    result: dict[str, Any] = {"threads": threads, "bare_fps": statistics.median(measured["bare"])}
-    for name in ("overlay", "whole"):
-        ratios = [fps / bare for fps, bare in zip(measured[name], around, strict=True)]
-        result[name] = {"fps": statistics.median(measured[name]), "ratio": statistics.median(ratios), "ratios": ratios}
+            for name, run in runs.items():
+                began = time.process_time()
+                fps[name].append(run())
+                cpu_ms[name].append(1e3 * (time.process_time() - began) / count)
+        fps["bare"].append(runs["bare"]())
+    around = [(before + after) / 2 for before, after in zip(fps["bare"], fps["bare"][1:], strict=False)]
+    result: dict[str, Any] = {"threads": threads}
+    for name in runs:
+        result[name] = {"fps": statistics.median(fps[name]), "cpu_ms": statistics.median(cpu_ms[name])}
+        if name != "bare":
+            ratios = [found / bare for found, bare in zip(fps[name], around, strict=True)]
+            result[name] |= {"ratio": statistics.median(ratios), "ratios": ratios}
     return result
 
 
@@ -122,7 +137,7 @@ def overload(bundle: Bundle, frames: Sequence[Frame], threads: int, seconds: flo
     session = OrtSession.from_bundle(bundle, precision="fp32", threads=threads)
     with Segmenter.from_session(session, bundle.label_map) as segmenter:
         bare_fps(session, frames, 5)
-        report = loop(segmenter, realtime(MadeFrames(frames, int(seconds * CAMERA_FPS))), whole=True)
+        report = loop(segmenter, realtime(MadeFrames(frames, int(seconds * CAMERA_FPS))), whole=True, seconds=seconds)
     return {"threads": threads, **report.to_dict()}
 
 
@@ -138,7 +153,7 @@ def soak(bundle: Bundle, frames: Sequence[Frame], threads: int, seconds: float) 
 
     with Segmenter.from_session(session, bundle.label_map) as segmenter:
         source = realtime(MadeFrames(frames, int(seconds * CAMERA_FPS)))
-        report = loop(segmenter, source, whole=True, look=look)
+        report = loop(segmenter, source, whole=True, look=look, seconds=seconds)
     grown = {name: taken[-1][name] - taken[0][name] for name in taken[0]}
     return {"threads": threads, "seconds": seconds, "grown": grown, "taken": taken, "frames": report.frames}
 
@@ -199,12 +214,13 @@ def _exported() -> Path:
 
 
 def _throughput_table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    header = ["threads", "session alone", "loop, overlay", "ratio", "loop, all", "ratio"]
+    header = ["threads", "session alone", "CPU", "loop, overlay", "ratio", "CPU", "loop, all", "ratio", "CPU"]
     table = []
     for row in rows:
-        cells = [f"{row['bare_fps']:.1f} fps"]
+        cells = [f"{row['bare']['fps']:.1f} fps", f"{row['bare']['cpu_ms']:.1f} ms"]
         for name in ("overlay", "whole"):
-            cells += [f"{row[name]['fps']:.1f} fps", f"{row[name]['ratio']:.3f}"]
+            found = row[name]
+            cells += [f"{found['fps']:.1f} fps", f"{found['ratio']:.3f}", f"{found['cpu_ms']:.1f} ms"]
         table.append([str(row["threads"]), *cells])
     return header, table
 
