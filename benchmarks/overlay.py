@@ -67,7 +67,7 @@ def full_dress(overlay: Overlay, size_hw: tuple[int, int]) -> Paint:
 
     def paint(index: int) -> Frame:
         recent = tuple(np.roll(ages, -index)[:120])
-        shares = {name: share * rng.uniform(0.95, 1.05) for name, share in found.shares.items()}
+        shares = {name: share * rng.uniform(0.98, 1.02) for name, share in found.shares.items()}
         pulse = Pulse(
             age_ms=recent[-1], recent_age_ms=recent, deadline_ms=33.0, deadline_misses=index, degraded="on the CPU."
         )
