@@ -30,6 +30,8 @@ _FLOW_ROWS = 120
 """Height of the picture in which motion is looked for, in pixels."""
 _SAME_GREY = 12
 """Grey levels by which a place may differ from where it was before: beyond, something else is there now."""
+_SMALLEST_PX = 64
+"""In a picture with a shorter side than this no motion can be found, so nothing is held back."""
 _LOST = np.int32(1 << 30)
 """Of a place that has no past: it was outside the picture, or hidden."""
 
@@ -72,7 +74,7 @@ class Smoother:
         grid = (slice(step // 2, rows * step, step), slice(step // 2, columns * step, step))
         new, sureness = segmentation.labels[grid].flatten(), segmentation.confidence[grid].flatten()
         past, self._past = self._past, _Past((height, width), new, sureness, _small_grey(frame_bgr))
-        if past is None or past.size_hw != (height, width):
+        if past is None or past.size_hw != (height, width) or min(height, width) < _SMALLEST_PX:
             return segmentation
         held = self._hold(past, self._past, (rows, columns))
         labels = segmentation.labels.copy()
