@@ -164,7 +164,9 @@ class TestRtsp:
 
     def test_rate_and_time_stamps_are_the_stream_s(self) -> None:
         with TinyRtsp(fps=20.0) as server, open_source(server.url) as source:
-            first, second = next_frame(source), next_frame(source)
+            for _ in range(3):  # OpenCV gives the first two the same time
+                first = next_frame(source)
+            second = next_frame(source)
         assert source.fps == 20.0
         assert first.media_s is not None
         assert second.media_s is not None

@@ -15,7 +15,7 @@ from edgeseg.video.sources.base import FrameRecord, Source
 from edgeseg.video.sources.live import LiveConfig
 from edgeseg.video.sources.reconnecting import Reconnecting
 
-POLL_S = 0.1
+POLL_S = 0.5
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_fifty_replugs(time: VirtualTime) -> None:
     recovery_s, taken = [], 0
     with reconnecting(device) as source:
         for _ in range(50):
-            taken += len(read_for(source, rng.uniform(0.5, 5.0)))
+            taken += len(read_for(source, rng.uniform(0.5, 2.0)))
             device.silent = bool(rng.integers(2))  # some fall silent first
             taken += len(read_for(source, rng.uniform(0.0, 4.0)))
             device.unplug()
@@ -284,7 +284,7 @@ def test_it_gives_up_when_it_is_told_to(time: VirtualTime, device: Device, kind:
         with pytest.raises(SourceError, match=r"Given up after 3\d s\."):
             read_for(source, 60.0)
         assert source.ended
-        assert 30.0 - 1e-6 <= time.now - last.timestamp_s < 30.2
+        assert 30.0 - 1e-6 <= time.now - last.timestamp_s <= 30.5 + 1e-6
         assert source.read() is None
 
 
