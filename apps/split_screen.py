@@ -100,7 +100,8 @@ def _run(args: argparse.Namespace) -> list[float]:
             results = [segmenter(record.frame_bgr) for segmenter in both]
             red, share = disagreement(record.frame_bgr, results[0].labels, results[1].labels)
             shares.append(share)
-            cv2.putText(red, f"differ {share:.1%}", (12, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2)
+            cv2.rectangle(red, (0, 0), (250, 42), (0, 0, 0), cv2.FILLED)
+            cv2.putText(red, f"differ {share:.2%}", (12, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2)
             names = [f"{args.first.stem} {precisions[0]}", f"{args.second.stem} {precisions[1]}"]
             painted = [
                 overlay.paint(record.frame_bgr, one.labels, name, valid=one.valid)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from edgeseg.video.drive_log import Incident
 
-_WIDTH, _LEFT, _FOOT = 1000, 72, 22
+_WIDTH = 1000
+"""Charts are stretched to the page's width; what is written stands beside them, so that it is not."""
 _MOST_POINTS = 240
 """A longer drive has several seconds to a point, their mean."""
 
@@ -23,7 +24,7 @@ def areas(bands: Sequence[tuple[str, Mapping[int, float]]], end_s: float, height
         back = [(x, _y(value, 1, height)) for x, value in zip(xs, base, strict=True)]
         drawn.append(f'<polygon fill="{colour}" points="{_points(there + back[::-1])}"/>')
         base = top
-    return _svg("".join(drawn), end_s, height, ("100 %", "0"))
+    return _svg("".join(drawn), end_s, height, "100 %")
 
 
 def line(values: Mapping[int, float], end_s: float, unit: str, height: int = 140) -> str:
@@ -31,29 +32,26 @@ def line(values: Mapping[int, float], end_s: float, unit: str, height: int = 140
     points = _thinned(values, end_s)
     top = 1.1 * max((value for _, value in points), default=1.0) or 1.0
     places = [(_x(second, end_s), _y(value, top, height)) for second, value in points]
-    return _svg(f'<polyline class="curve" points="{_points(places)}"/>', end_s, height, (f"{top:.0f} {unit}", "0"))
+    return _svg(f'<polyline class="curve" points="{_points(places)}"/>', end_s, height, f"{top:.0f} {unit}")
 
 
-def marks(incidents: Sequence[Incident], end_s: float, ahead: str, height: int = 84) -> str:
+def marks(incidents: Sequence[Incident], end_s: float, ahead: str, height: int = 56) -> str:
     """Incidents along the drive: above those of the kind `ahead`, below the faults."""
     drawn = []
     for incident in incidents:
-        kind, y = ("ahead", 6) if incident.kind == ahead else ("fault", 34)
+        kind, y = ("ahead", 2) if incident.kind == ahead else ("fault", 30)
         x = _x(incident.begin_s, end_s)
         width = max(3.0, _x(incident.end_s, end_s) - x)
-        drawn.append(f'<rect class="{kind}" x="{min(x, _WIDTH - width):.1f}" y="{y}" width="{width:.1f}" height="22"/>')
-    return _svg("".join(drawn), end_s, height, ("ahead", "fault"), (22, 50))
+        drawn.append(f'<rect class="{kind}" x="{min(x, _WIDTH - width):.1f}" y="{y}" width="{width:.1f}" height="24"/>')
+    return _svg("".join(drawn), end_s, height, "above: somebody ahead, below: faults")
 
 
-def _svg(content: str, end_s: float, height: int, labels: tuple[str, str], rows: tuple[int, int] | None = None) -> str:
-    bottom = height - _FOOT
-    upper, lower = rows or (12, bottom)
+def _svg(content: str, end_s: float, height: int, label: str) -> str:
+    """A chart of this height in pixels, on any screen; above it `label`, below it the ends of the drive."""
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img">{content}'
-        f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH}" y1="{bottom}" y2="{bottom}"/>'
-        f'<text x="0" y="{upper}">{labels[0]}</text><text x="0" y="{lower}">{labels[1]}</text>'
-        f'<text x="{_LEFT}" y="{height - 6}">0 s</text>'
-        f'<text x="{_WIDTH}" y="{height - 6}" text-anchor="end">{end_s:.0f} s</text></svg>'
+        f'<p class="scale"><span>{label}</span></p>'
+        f'<svg viewBox="0 0 {_WIDTH} {height}" height="{height}" preserveAspectRatio="none" role="img">{content}</svg>'
+        f'<p class="scale"><span>0 s</span><span>{end_s:.0f} s</span></p>'
     )
 
 
@@ -68,11 +66,11 @@ def _thinned(values: Mapping[int, float], end_s: float) -> list[tuple[float, flo
 
 
 def _x(time_s: float, end_s: float) -> float:
-    return _LEFT + (_WIDTH - _LEFT) * (time_s / end_s if end_s > 0 else 0.0)
+    return _WIDTH * (time_s / end_s if end_s > 0 else 0.0)
 
 
 def _y(value: float, top: float, height: int) -> float:
-    return (height - _FOOT) * (1 - min(1.0, value / top))
+    return height * (1 - min(1.0, value / top))
 
 
 def _points(places: Sequence[tuple[float, float]]) -> str:

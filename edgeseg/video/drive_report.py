@@ -30,9 +30,10 @@ section { margin: 1rem 0 } .dim { color: var(--dim) } .tiles, .views { display: 
 .views { grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)) } figure { margin: 0 }
 img { width: 100%; height: auto; display: block; border-radius: .4rem }
 figcaption { font-size: .87rem; margin-top: .2rem }
-svg { width: 100%; height: auto; display: block } svg text { fill: var(--dim); font-size: 13px }
-.axis { stroke: var(--line) }
-.ahead { fill: var(--ahead) } .fault { fill: var(--fault) } .curve { fill: none; stroke: var(--curve); stroke-width: 2 }
+svg { width: 100%; display: block; border: solid var(--line); border-width: 1px 0 }
+.scale { display: flex; justify-content: space-between; margin: .15rem 0; font-size: .8rem; color: var(--dim) }
+.ahead { fill: var(--ahead) } .fault { fill: var(--fault) } .curve { fill: none; stroke: var(--curve);
+  stroke-width: 2; vector-effect: non-scaling-stroke }
 ul { list-style: none; margin: .6rem 0 0; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1rem }
 i { display: inline-block; width: .8rem; height: .8rem; border-radius: .2rem; margin-right: .35rem }
 table { border-collapse: collapse; width: 100% } th, td { text-align: right; padding: .25rem .5rem }
