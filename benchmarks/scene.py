@@ -1,4 +1,4 @@
-"""How long scene and smoothing take on one core: `python benchmarks/scene.py`. Each is allowed 2 ms at 1280×720.
+"""How long scene and smoothing take on one core: `python benchmarks/scene.py`. The aim is 2 ms for each at 1280×720.
 
 Processor time, not wall time: it is what they take from the network, and other work on the machine does not count into
 it. Frames and labels are consecutive ones of the synthetic drive; at every label's border the model is not sure.
