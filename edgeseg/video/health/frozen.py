@@ -26,7 +26,7 @@ class Frozen:
     """
 
     def __init__(self, fps: float) -> None:
-        self._latch = Latch(on_after=REPEATS, off_after=max(3, round(fps / 10)))
+        self._latch = Latch(on_after=REPEATS, off_after=max(5, round(fps / 4)))
         self._before: Frame | None = None
 
     def __call__(self, look: Look) -> bool:

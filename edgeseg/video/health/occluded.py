@@ -26,6 +26,9 @@ CHANGED = 4.0, 0.2
 """A cell's level has changed if it differs by so many grey levels and this share of what it was."""
 SUDDEN = 0.08
 """Share of the picture that is covered within two frames. A parked car that we pass grows by 0.02 a frame."""
+SAME_SCENE = 0.45
+"""Correlation of the texture, over the cells that are not covered, with what it was. Measured on the first frame: 0.56
+and more under covers, 0.35 and less at cuts to another scene."""
 STAYS = 0.75
 """Of two frames' covered cells together, those that are covered in both: what passes by moves on."""
 REMAINING = 0.5
@@ -69,19 +72,18 @@ class Occluded:
             self._usual = level, texture
             return False
         piece = _largest_piece(_turned_flat(level, texture, *self._usual))
-        if not _rest_is_sharp(piece, texture, self._usual[1]):
-            piece = np.zeros_like(piece)
-        if self._latch(self._is_cover(piece)):
+        if self._latch(self._is_cover(piece, _alike(texture, self._usual[1], ~piece))):
             self._cover = piece, level
         self._learn(level, texture, float(piece.mean()))
         return self._latch.on
 
-    def _is_cover(self, piece: Cells) -> bool:
-        """Whether a piece came at once, and stayed since."""
+    def _is_cover(self, piece: Cells, alike: float) -> bool:
+        """Whether a piece came at once, in a scene that is otherwise the same, and stayed since."""
         last = self._pieces[-1] if self._pieces else np.zeros_like(piece)
         share = float(piece.mean())
         if not self._began:
             self._began = share - min((float(was.mean()) for was in self._pieces), default=share) >= SUDDEN
+            self._began = self._began and alike > SAME_SCENE
         elif (piece & last).sum() < STAYS * last.sum():
             self._began = False
         self._pieces.append(piece)
@@ -116,19 +118,26 @@ def _texture(look: Look) -> Grid:
 
 
 def _turned_flat(level: Grid, texture: Grid, level_was: Grid, texture_was: Grid) -> Cells:
-    """Cells without texture that had some, or whose level is another, apart from what changed everywhere."""
+    """Cells without texture that had some, or whose level is another; none where the whole picture is blurred."""
     seen = (texture >= FLAT) & (level_was > 1)
+    # What became of the cells that can be seen became of the others as well, if it was the exposure.
     exposure = float(np.median(level[seen] / level_was[seen])) if seen.any() else 1.0
     least, share = CHANGED
     changed = np.abs(level - exposure * level_was) > least + share * exposure * level_was
     lost = (texture_was > FLAT) & (texture < LOST * texture_was)
-    return np.asarray((texture < FLAT) & (level < WHITE) & (changed | lost), np.bool_)
+    flat = np.asarray((texture < FLAT) & (level < WHITE) & (changed | lost), np.bool_)
+    rest = ~flat & (texture_was > FLAT)
+    blurred = rest.any() and float(np.median(texture[rest] / texture_was[rest])) < KEPT
+    return np.zeros_like(flat) if blurred else flat
 
 
-def _rest_is_sharp(piece: Cells, texture: Grid, texture_was: Grid) -> bool:
-    """Whether what is not covered kept its texture; else the whole picture is blurred."""
-    rest: Cells = ~piece & (texture_was > FLAT)
-    return not rest.any() or float(np.median(texture[rest] / texture_was[rest])) > KEPT
+def _alike(texture: Grid, texture_was: Grid, where: Cells) -> float:
+    """Correlation of two textures over some cells; 1 where there is nothing to compare."""
+    if not where.any():
+        return 1.0
+    a, b = texture[where] - texture[where].mean(), texture_was[where] - texture_was[where].mean()
+    strength = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / strength if strength > 0 else 1.0
 
 
 def _largest_piece(cells: Cells) -> Cells:
