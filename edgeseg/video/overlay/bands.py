@@ -80,19 +80,24 @@ class Buffers:
         cv2.cvtColor(self._wide_bytes[:count], cv2.COLOR_BGRA2BGR, colours)
         return colours
 
-    def drawn(self, labels: Labels, runs: Runs, table: NDArray[np.uint8], highest: int) -> Labels | None:
-        """uint8 (n, W): 255 where the class is drawn, or `None` where all are. No label is above `highest`."""
+    def bare(self, labels: Labels, runs: Runs, table: NDArray[np.uint8], highest: int) -> tuple[Labels | None, bool]:
+        """uint8 (n, W): 255 where nothing is drawn, or `None` where all is; and whether nothing at all is drawn.
+
+        `runs` and `table`, 255 for each, are the ids that are not drawn. No label is above `highest`.
+        """
         near = [(first, last) for first, last in runs if first <= highest]
-        if near and near[0][0] == 0 and highest <= near[0][1]:
-            return None
+        if not near:
+            return None, False
         mask, run = self._mask[: len(labels)], self._run[: len(labels)]
         if len(near) > _FEW_RUNS:
-            return np.asarray(cv2.LUT(labels, table, mask), np.uint8)
-        mask[:] = 0
-        for first, last in near:  # a range check is vectorised, a look-up in a table is not
-            cv2.inRange(labels, first, last, run)
-            cv2.bitwise_or(mask, run, mask)
-        return mask
+            cv2.LUT(labels, table, mask)
+        else:  # a range check is vectorised, a look-up in a table is not
+            cv2.inRange(labels, *near[0], mask)
+            for first, last in near[1:]:
+                cv2.inRange(labels, first, last, run)
+                cv2.bitwise_or(mask, run, mask)
+        count = cv2.countNonZero(mask)
+        return (mask, count == mask.size) if count else (None, False)
 
     def borders(self, coarse: Labels, band: Band) -> Labels:
         """uint8 (n, W): not 0 where a pixel a few steps to the left, right, above or below has another class.

@@ -26,19 +26,19 @@ class Palette:
     weighted: NDArray[np.uint8]
     """The same times alpha."""
     runs: Runs
-    """The ids drawn, as runs without a gap: first and last."""
+    """The ids that are not drawn, as runs without a gap: first and last."""
     table: NDArray[np.uint8]
-    """uint8 (256,): 255 for each id drawn."""
+    """uint8 (256,): 255 for each of them."""
 
     @staticmethod
     def of(drawn: dict[int, Rgb], alpha: float) -> Palette:
         """Id → colour, and the weight of the colours. What is unknown is always drawn."""
         shown = {**drawn, UNKNOWN: UNKNOWN_RGB}
-        colours, table = np.zeros((256, 4), np.uint8), np.zeros(256, np.uint8)
+        colours, table = np.zeros((256, 4), np.uint8), np.full(256, 255, np.uint8)
         for index, (red, green, blue) in shown.items():
             colours[index, :3] = blue, green, red
-            table[index] = 255
-        return Palette(colours, np.rint(colours * alpha).astype(np.uint8), _runs(sorted(shown)), table)
+            table[index] = 0
+        return Palette(colours, np.rint(colours * alpha).astype(np.uint8), _runs(np.flatnonzero(table).tolist()), table)
 
 
 class Tint:
@@ -61,8 +61,13 @@ class Tint:
             rows = coarse[band.coarse]
             # Where a few pixels are unknown, the bands without them still need no masks.
             highest_here = highest if highest < UNKNOWN else int(rows.max())
-            mask = buffers.drawn(rows, palette.runs, palette.table, highest_here)
-            self._paint_band(frame_bgr, coarse, band, palette, mode, mask, picture)
+            bare, empty = None, False
+            if mode != "labels":  # there, what is not drawn is black in the table already
+                bare, empty = buffers.bare(rows, palette.runs, palette.table, highest_here)
+            if empty:
+                picture[band.fine] = frame_bgr[band.fine]
+            else:
+                self._paint_band(frame_bgr, coarse, band, palette, mode, bare, picture)
             if highest_here >= UNKNOWN:
                 unknown += buffers.hatch(rows, band, picture)
         return picture, unknown / max(1, coarse.size)
@@ -74,13 +79,11 @@ class Tint:
         band: Band,
         palette: Palette,
         mode: str,
-        mask: Labels | None,
+        bare: Labels | None,
         picture: Frame,
     ) -> None:
         source, out, buffers = frame_bgr[band.fine], picture[band.fine], self._buffers
-        if mask is not None and not cv2.countNonZero(mask):
-            out[:] = 0 if mode == "labels" else source
-        elif mode == "labels":
+        if mode == "labels":
             colours = buffers.look_up(coarse[band.coarse], palette.colours)
             for part in band.split(out):
                 part[:] = colours[: len(part)]
@@ -88,8 +91,8 @@ class Tint:
             out[:] = source
             colours = buffers.look_up(coarse[band.coarse], palette.colours)
             borders = buffers.borders(coarse, band)
-            if mask is not None:
-                cv2.bitwise_and(borders, mask, borders)
+            if bare is not None:
+                cv2.subtract(borders, bare, borders)  # 0 wherever the mask is 255
             for part in band.split(out):
                 cv2.copyTo(colours[: len(part)], borders[: len(part)], part)
         else:
@@ -98,10 +101,9 @@ class Tint:
             colours = buffers.look_up(coarse[band.coarse], palette.weighted)
             for part in band.split(out):
                 cv2.add(part, colours[: len(part)], part)
-            if mask is not None:
-                cv2.bitwise_not(mask, mask)
+            if bare is not None:
                 for part, plain in zip(band.split(out), band.split(source), strict=True):
-                    cv2.copyTo(plain, mask[: len(part)], part)
+                    cv2.copyTo(plain, bare[: len(part)], part)
 
     def _buffers_for(self, size_hw: tuple[int, int], step: int) -> Buffers:
         if self._buffers.size_hw != size_hw:
