@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgeseg.video.health.latch import Latch
 from edgeseg.video.health.look import CELLS_HW, Look, area
 
-ON = 0.13
+ON = 0.15
 """Share of the picture in one piece: a cover of a quarter, without its soft edge."""
 FLAT = 1.6
 """Mean step between neighbours, in grey levels above that of the flattest cells: there is nothing to see."""
@@ -24,8 +24,9 @@ WHITE = 240
 """Level above which nothing covers the lens: that is glare."""
 CHANGED = 4.0, 0.2
 """A cell's level has changed if it differs by so many grey levels and this share of what it was."""
-SUDDEN = 0.08
-"""Share of the picture that is covered within two frames. A parked car that we pass grows by 0.02 a frame."""
+SUDDEN = 0.14
+"""Share of the picture that is covered within two frames. A parked car that we pass grows by 0.02 a frame, an oncoming
+bus by 0.05."""
 SAME_SCENE = 0.45
 """Correlation of the texture, over the cells that are not covered, with what it was. Measured on the first frame: 0.56
 and more under covers, 0.35 and less at cuts to another scene."""
@@ -72,18 +73,18 @@ class Occluded:
             self._usual = level, texture
             return False
         piece = _largest_piece(_turned_flat(level, texture, *self._usual))
-        if self._latch(self._is_cover(piece, _alike(texture, self._usual[1], ~piece))):
+        if self._latch(self._is_cover(piece, texture, self._usual[1])):
             self._cover = piece, level
         self._learn(level, texture, float(piece.mean()))
         return self._latch.on
 
-    def _is_cover(self, piece: Cells, alike: float) -> bool:
+    def _is_cover(self, piece: Cells, texture: Grid, texture_was: Grid) -> bool:
         """Whether a piece came at once, in a scene that is otherwise the same, and stayed since."""
         last = self._pieces[-1] if self._pieces else np.zeros_like(piece)
         share = float(piece.mean())
         if not self._began:
             self._began = share - min((float(was.mean()) for was in self._pieces), default=share) >= SUDDEN
-            self._began = self._began and alike > SAME_SCENE
+            self._began = self._began and _alike(texture, texture_was, ~piece) > SAME_SCENE
         elif (piece & last).sum() < STAYS * last.sum():
             self._began = False
         self._pieces.append(piece)
@@ -141,7 +142,9 @@ def _alike(texture: Grid, texture_was: Grid, where: Cells) -> float:
 
 
 def _largest_piece(cells: Cells) -> Cells:
-    """The largest connected piece; cells touch by their sides."""
+    """The largest connected piece; cells touch by their sides. None where all together are too few."""
+    if float(cells.mean()) < ON / 2:
+        return np.zeros_like(cells)
     count, numbers = cv2.connectedComponents(cells.astype(np.uint8), connectivity=4)
     if count < 3:
         return cells

@@ -56,8 +56,11 @@ class ReversedTime:
         height, width = TINY_HW
         rows = height // BLOCK
         # All pictures one below the other, so that one call compares and one call averages.
-        away = np.abs(np.concatenate(self._ring) - np.tile(tiny, (len(self._ring), 1)))
-        size = (width // BLOCK, rows * len(self._ring))
+        away = np.stack(self._ring)
+        away -= tiny
+        np.abs(away, out=away)
+        size = (width // BLOCK, rows * len(away))
+        away = away.reshape(-1, width)
         blocks = np.asarray(cv2.resize(away, size, interpolation=cv2.INTER_AREA)).reshape(len(self._ring), -1)
         moves = blocks[-1] > MOVES
         if float(moves.mean()) < ENOUGH:
