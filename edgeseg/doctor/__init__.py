@@ -15,7 +15,14 @@ from edgeseg.doctor.advice import COMMANDS, Obstacle
 from edgeseg.doctor.cuda import find_cuda
 from edgeseg.doctor.hardware import find_cameras, find_jetson, find_processor, machine_summary
 from edgeseg.doctor.host import Finding, Host
-from edgeseg.doctor.libraries import find_onnxruntime, find_opencv, find_python, find_tensorrt, find_workstation
+from edgeseg.doctor.libraries import (
+    find_live_page,
+    find_onnxruntime,
+    find_opencv,
+    find_python,
+    find_tensorrt,
+    find_workstation,
+)
 
 __all__ = ["Diagnosis", "Host", "examine", "machine_summary"]
 
@@ -62,6 +69,7 @@ def examine(host: Host | None = None) -> Diagnosis:
         "cuda": cuda,
         "tensorrt": find_tensorrt(host, cuda.facts["devices"]),
         "workstation": find_workstation(host),
+        "live_page": find_live_page(host),
     }
     facts = {part: found.facts for part, found in findings.items()}
     return Diagnosis(findings, {command: lacks(facts) for command, lacks in COMMANDS.items()})
