@@ -32,8 +32,8 @@ SAME_SCENE = 0.45
 and more under covers, 0.35 and less at cuts to another scene."""
 STAYS = 0.75
 """Of two frames' covered cells together, those that are covered in both: what passes by moves on."""
-REMAINING = 0.5
-"""Share of the covered cells that must still look covered."""
+REMAINING = 0.75
+"""Share of the covered cells that must still look covered. Through a night sky taken for a cover, lamps come by."""
 SAME_COVER = 14.0
 """Grey levels by which a cover may grow lighter or darker in a few frames, as the exposure control follows."""
 LEARN = 0.15
