@@ -1,9 +1,9 @@
 """How well camera faults are found, at what cost: `python benchmarks/camera_health.py [--clips 100] [--json FILE]`.
 
 Every clip is 100 frames of a synthetic drive of its own (seeds 600 and up; thresholds were chosen on seeds below), in
-all its weathers in turn. All its frames are the clean ones; each fault is then put into the clip from its frame 20 on, with
-its variants in turn and a severity drawn from 0 to 1. Found means: reported within five frames. With EDGESEG_DATA, the
-real clips in videos/ are counted as well, every frame.
+all its weathers in turn. All its frames are the clean ones; each fault is then put into the clip from its frame 20 on,
+with its variants in turn and a severity drawn from 0 to 1. Found means: reported within five frames. With EDGESEG_DATA,
+the real clips in videos/ are counted as well, every frame.
 """
 
 from __future__ import annotations
