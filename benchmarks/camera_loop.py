@@ -184,7 +184,7 @@ def main() -> int:
     if args.cv_threads is not None:
         cv2.setNumThreads(args.cv_threads)
     bundle = Bundle.open(args.bundle or _exported())
-    frames = [SyntheticDrive(size_hw=SIZE_HW).frame(3 * index)[0] for index in range(MADE)]
+    frames = [SyntheticDrive(size_hw=bundle.contract.camera_hw or SIZE_HW).frame(3 * index)[0] for index in range(MADE)]
     figures: dict[str, Any] = {"machine_cores": os.cpu_count()}
     if args.soak:
         figures["soak"] = soak(bundle, frames, args.threads[0], args.soak)
