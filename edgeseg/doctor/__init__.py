@@ -16,9 +16,15 @@ from edgeseg.doctor.cuda import find_cuda
 from edgeseg.doctor.hardware import find_cameras, find_jetson, find_processor, machine_summary
 from edgeseg.doctor.host import Finding, Host
 from edgeseg.doctor.libraries import (
+<<<<<<< HEAD
     find_onnxruntime,
     find_opencv,
     find_openvino,
+=======
+    find_live_page,
+    find_onnxruntime,
+    find_opencv,
+>>>>>>> loop
     find_python,
     find_tensorrt,
     find_workstation,
@@ -70,6 +76,7 @@ def examine(host: Host | None = None) -> Diagnosis:
         "cuda": cuda,
         "tensorrt": find_tensorrt(host, cuda.facts["devices"]),
         "workstation": find_workstation(host),
+        "live_page": find_live_page(host),
     }
     facts = {part: found.facts for part, found in findings.items()}
     return Diagnosis(findings, {command: lacks(facts) for command, lacks in COMMANDS.items()})

@@ -39,6 +39,11 @@ def _window(facts: Facts) -> Obstacle | None:
     return _runtime(facts)
 
 
+def _live_page(facts: Facts) -> Obstacle | None:
+    missing = facts["live_page"]["missing"]
+    return Obstacle(" and ".join(missing), "pip install 'edgeseg[web]'") if missing else _runtime(facts)
+
+
 def _tensorrt(facts: Facts) -> Obstacle | None:
     if not facts["cuda"]["devices"]:
         return Obstacle("an NVIDIA GPU and its driver", "on a PC: sudo ubuntu-drivers install")
@@ -77,5 +82,7 @@ COMMANDS: Mapping[str, Callable[[Facts], Obstacle | None]] = {
     "benchmark": _runtime,
     "run --headless": _runtime,
     "run (in a window)": _window,
+    "serve": _live_page,
+    "recover": _nothing,
 }
 """Command → what it lacks here, or `None`."""

@@ -1,4 +1,4 @@
-"""Python, OpenCV, ONNX Runtime, OpenVINO, TensorRT and PyTorch: what is installed, and what is installed twice."""
+"""What is installed, and what is installed twice: Python, OpenCV, ONNX Runtime, OpenVINO, TensorRT, PyTorch, web."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ _TRAIN_MODULES = (
     "matplotlib",
 )
 """What the extra [train] brings."""
+
+_WEB_MODULES = ("starlette", "uvicorn")
+"""What the extra [web] brings."""
 
 
 def find_python(host: Host) -> Finding:
@@ -107,6 +110,15 @@ def find_workstation(host: Host) -> Finding:
     if facts["torch"] is None:
         return Finding("PyTorch", "not installed: a machine that only runs bundles does not need it", facts)
     return Finding("PyTorch", f"{facts['torch']}, torchvision {facts['torchvision'] or 'not installed'}", facts)
+
+
+def find_live_page(host: Host) -> Finding:
+    """What [web] lacks, which `edgeseg serve` needs."""
+    missing = [name for name in _WEB_MODULES if not host.has_module(name)]
+    facts = {**{name: host.version(name) for name in _WEB_MODULES}, "missing": missing}
+    if missing:
+        return Finding("live page", "not installed: only edgeseg serve needs it", facts)
+    return Finding("live page", ", ".join(f"{name} {facts[name]}" for name in _WEB_MODULES), facts)
 
 
 def _installed(host: Host, names: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -253,6 +253,13 @@ class TestCommands:
         assert obstacles["verify"] is obstacles["run --headless"] is obstacles["run (in a window)"] is None
         assert obstacles["train"] is not None
         assert "ssh -X" in str(self.obstacles(made_up(tmp_path, modules=modules, build=QT_BUILD))["run (in a window)"])
+
+    def test_the_live_page_needs_a_server_and_a_runtime(self, tmp_path: Path) -> None:
+        server: dict[str, Any] = {"starlette": ModuleType("starlette"), "uvicorn": ModuleType("uvicorn")}
+        models = {"onnxruntime": runtime("CPUExecutionProvider")}
+        assert self.obstacles(made_up(tmp_path, modules=models))["serve"] == "pip install 'edgeseg[web]'"
+        assert self.obstacles(made_up(tmp_path, modules=server))["serve"] == "pip install 'edgeseg[cpu]'"
+        assert self.obstacles(made_up(tmp_path, modules={**models, **server}))["serve"] is None
 
     def test_the_cpu_package_is_advised_even_beside_a_gpu_which_no_command_uses(self, tmp_path: Path) -> None:
         desktop = made_up(tmp_path / "desktop", load_library=lambda _: FakeDriver())

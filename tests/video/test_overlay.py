@@ -12,8 +12,8 @@ from edgeseg.errors import ConfigError
 from edgeseg.labels import CAMVID, KITTI_ROAD, VOC, LabelMap
 from edgeseg.types import Frame, Labels
 from edgeseg.video.colours import _distance, display_palette
-from edgeseg.video.scene.shares import id_shares as class_shares
 from edgeseg.video.overlay import MODES, Overlay
+from edgeseg.video.scene.shares import id_shares as class_shares
 
 ROAD, PEDESTRIAN = CAMVID.ids(["road", "pedestrian"])
 HW = (96, 400)

@@ -15,7 +15,7 @@ from edgeseg.video.sources.base import FrameRecord, Source
 from edgeseg.video.sources.live import LiveConfig
 from edgeseg.video.sources.reconnecting import Reconnecting
 
-POLL_S = 0.1
+POLL_S = 0.5
 
 
 @pytest.fixture
@@ -106,13 +106,14 @@ def test_a_silent_source_is_stalled_within_half_a_second_and_left_within_two_and
     ]
 
 
-def test_fifty_replugs(time: VirtualTime, device: Device) -> None:
+def test_fifty_replugs(time: VirtualTime) -> None:
     """Outages from a moment to half a minute; recovery counts from the moment the plug is back in."""
     rng = np.random.default_rng(7)
+    device = Device(time, fps=10.0)
     recovery_s, taken = [], 0
     with reconnecting(device) as source:
         for _ in range(50):
-            taken += len(read_for(source, rng.uniform(0.5, 5.0)))
+            taken += len(read_for(source, rng.uniform(0.5, 2.0)))
             device.silent = bool(rng.integers(2))  # some fall silent first
             taken += len(read_for(source, rng.uniform(0.0, 4.0)))
             device.unplug()
@@ -242,6 +243,37 @@ def test_a_source_that_breaks_before_its_first_frame_is_an_error(device: Device)
             read_for(source, 60.0)
 
 
+def test_a_source_that_is_lost_before_it_is_first_read_is_opened_again(time: VirtualTime, device: Device) -> None:
+    with reconnecting(device, LiveConfig(give_up_after_s=60.0)) as source:
+        time.sleep(5.0)  # a model is being loaded
+        device.unplug()
+        time.sleep(5.0)
+        assert source.read(5.0) is None
+        assert source.state.link == "reconnecting"
+        device.plug()
+        assert next_frame(source).index == 0
+        time.sleep(50.0)
+        device.unplug()
+        time.sleep(50.0)  # a pause: nobody reads
+        read_for(source, 5.0)
+        assert source.state.link == "reconnecting"
+
+
+def test_a_camera_s_own_notes_are_told_once(time: VirtualTime, device: Device) -> None:
+    def connect() -> Source:
+        camera = device.connect()
+        camera.notes.append("does not give fps=60, but 30")
+        return camera
+
+    with Reconnecting("device", connect, time.clock, rng=np.random.default_rng(0), timing=time) as source:
+        next_frame(source)
+        device.unplug()
+        device.plug()
+        next_frame(source)
+    assert source.notes[0] == "does not give fps=60, but 30"
+    assert [note for note in source.notes[1:] if "fps" in note] == []
+
+
 @pytest.mark.parametrize("kind", ["silent", "unplugged"])
 def test_it_gives_up_when_it_is_told_to(time: VirtualTime, device: Device, kind: str) -> None:
     with reconnecting(device, LiveConfig(give_up_after_s=30.0)) as source:
@@ -252,7 +284,7 @@ def test_it_gives_up_when_it_is_told_to(time: VirtualTime, device: Device, kind:
         with pytest.raises(SourceError, match=r"Given up after 3\d s\."):
             read_for(source, 60.0)
         assert source.ended
-        assert 30.0 - 1e-6 <= time.now - last.timestamp_s < 30.2
+        assert 30.0 - 1e-6 <= time.now - last.timestamp_s <= 30.5 + 1e-6
         assert source.read() is None
 
 
@@ -260,10 +292,10 @@ def test_without_being_told_to_it_does_not_give_up(device: Device) -> None:
     with reconnecting(device) as source:
         read_for(source, 1.0)
         device.unplug()
-        read_for(source, 600.0)
+        read_for(source, 200.0)
         assert source.state.link == "reconnecting"
         assert (source.captured, source.dropped) == (30, 0)
-        assert 600 / 2.1 < source.state.attempt < 600 / 1.0
+        assert 200 / 2.1 < source.state.attempt < 200 / 1.0
     assert (source.captured, source.dropped) == (30, 0)
     assert source.notes == ["the source was lost at the end: the device is not there"]
 
@@ -351,5 +383,5 @@ def test_a_defect_is_not_taken_for_a_lost_camera(time: VirtualTime, device: Devi
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ConfigError, match="give_up_after_s=0"):
+    with pytest.raises(ConfigError, match="--give-up 0: expected seconds above 0"):
         LiveConfig(give_up_after_s=0)

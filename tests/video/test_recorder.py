@@ -154,6 +154,21 @@ class TestFailures:
             recorder.close()
         assert numbers(path) == list(range(30))
 
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_a_defect_does_not_finish_half_a_recording(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def defect(_: Path) -> None:
+            raise ZeroDivisionError("a defect")
+
+        recorder = record(tmp_path / "drive.mkv", range(40))
+        with monkeypatch.context() as patched:
+            patched.setattr(recorder_module, "read_part", defect)
+            with pytest.raises(OutputError, match="edgeseg recover"):
+                recorder.close()
+        assert not (tmp_path / "drive.mkv").exists()
+        recovered = recover(unfinished_path(tmp_path / "drive.mkv"))
+        assert recovered is not None
+        assert recovered.frames == 40
+
     def test_an_opencv_without_the_encoder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(recorder_module, "open_part", lambda *_: cv2.VideoWriter())
         recorder = Recorder(tmp_path / "drive.mkv", 30.0, (128, 48))
@@ -312,6 +327,18 @@ class TestCommand:
         foreign.unlink()
         assert main(["recover", str(tmp_path)]) == 0
         assert capsys.readouterr().out == "nothing was left unfinished\n"
+
+    def test_a_folder_that_cannot_be_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def denied(_: Path) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "iterdir", denied)
+        assert main(["recover", str(tmp_path)]) == 2
+        assert capsys.readouterr().err == (
+            f"edgeseg: error: {tmp_path}: cannot be listed (Permission denied). Get permission, or name another.\n"
+        )
 
     def test_a_path_where_nothing_is(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["recover", str(tmp_path / "none.mkv")]) == 2

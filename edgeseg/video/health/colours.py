@@ -19,11 +19,11 @@ SOME = 4.0
 DIM = 12.0
 """Mean luma below which colours are the noise's."""
 OPPOSITE = -0.5
-"""Correlation of blue less red, cell by cell, with the frames before, below which the two have changed places."""
+"""Correlation of blue less red, cell by cell, with the frame before, below which the two have changed places."""
 SAME_SCENE = 0.5
-"""Correlation of the luma, cell by cell, above which it is still the scene of the frames before."""
+"""Correlation of the luma, cell by cell, above which it is still the scene of the frame before."""
 LEARN = 0.2
-"""Weight of the newest frame in the colours of the frames before: about five frames."""
+"""Weight of the newest frame in the strength of colour of the frames before: about five frames."""
 NIGHT_MODE_S = 60.0
 """A camera that has given no colour for so long does so on purpose: it has gone over to infrared at night."""
 BACK_S = 3.0
@@ -51,7 +51,7 @@ class WrongColours:
     def __call__(self, look: Look) -> bool:
         """Whether the colours are wrong."""
         blue, green, red = np.moveaxis(look.cells, -1, 0)
-        luma = 0.114 * blue + 0.587 * green + 0.299 * red  # ITU-R BT.601
+        luma = look.levels
         mean = float(luma.mean())
         lost = self._lost(float(np.abs(blue - luma).max()), float(np.abs(red - luma).max()))
         cast = mean > DIM and float(np.abs(green - (blue + red) / 2).mean()) > CAST * mean
@@ -77,11 +77,10 @@ class _Swap:
     def __init__(self, fps: float) -> None:
         self._fps = fps
         self._before: tuple[Cells, Cells] | None = None
-        """Blue less red, and luma, of the frames before."""
+        """Blue less red, and luma, of the last frame."""
         self._usual: Cells | None = None
         """Blue less red of the last seconds that were right."""
         self._swapped = False
-        self._opposite = 0
         self._back = 0
 
     def __call__(self, cold: Cells, luma: Cells) -> bool:
@@ -90,17 +89,12 @@ class _Swap:
             self._before, self._usual = (cold, luma), cold
             return False
         cold_was, luma_was = self._before
-        opposite = (
-            _alike(cold, cold_was) < OPPOSITE and _alike(luma - luma.mean(), luma_was - luma_was.mean()) > SAME_SCENE
-        )
-        self._opposite = self._opposite + 1 if opposite else 0
-        if self._opposite == 3:
-            self._swapped, self._opposite, self._before = not self._swapped, 0, (cold, luma)
-            return True
-        if not opposite:
-            self._before = cold_was + LEARN * (cold - cold_was), luma_was + LEARN * (luma - luma_was)
+        same_scene = _alike(luma - luma.mean(), luma_was - luma_was.mean()) > SAME_SCENE
+        if same_scene and _alike(cold, cold_was) < OPPOSITE:
+            self._swapped = not self._swapped
+        self._before = cold, luma
         self._watch(cold)
-        return self._swapped or opposite
+        return self._swapped
 
     def _watch(self, cold: Cells) -> None:
         """Learn how colours are, and while they are swapped see whether they have come back unseen."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
 
 from edgeseg.types import Frame
 from edgeseg.video.health.latch import Latch
@@ -26,7 +25,7 @@ class Frozen:
     """
 
     def __init__(self, fps: float) -> None:
-        self._latch = Latch(on_after=REPEATS, off_after=max(3, round(fps / 10)))
+        self._latch = Latch(on_after=REPEATS, off_after=max(5, round(fps / 4)))
         self._before: Frame | None = None
 
     def __call__(self, look: Look) -> bool:
@@ -34,4 +33,4 @@ class Frozen:
         before, self._before = self._before, look.colour
         if before is None:
             return self._latch(False)
-        return self._latch(bool(cv2.norm(before, look.colour, cv2.NORM_L1) <= SAME * np.prod(before.shape)))
+        return self._latch(bool(cv2.norm(before, look.colour, cv2.NORM_L1) <= SAME * before.size))

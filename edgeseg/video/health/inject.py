@@ -111,7 +111,8 @@ class _StampsBackwards:
         stamp_s = record.timestamp_s if record.media_s is None else record.media_s
         if since < 0:
             self._last_s = stamp_s
-        return replace(record, media_s=stamp_s if since < 0 else 2 * self._last_s - stamp_s)
+            return record
+        return replace(record, media_s=2 * self._last_s - stamp_s)
 
 
 VARIANTS: Mapping[str, Mapping[str, Callable[[float, np.random.Generator], Fault]]] = {
@@ -167,18 +168,23 @@ def make_fault(kind: str, severity: float, rng: np.random.Generator, variant: st
 class FaultySource(Source):
     """Another source, whose camera has a fault from its frame `begin` on."""
 
-    def __init__(self, source: Source, fault: Fault, begin: int) -> None:
+    def __init__(self, source: Source, make: Callable[[], Fault], begin: int) -> None:
         super().__init__(source.uri, source.clock, source.fps)
         self.live, self.files, self.notes = source.live, source.files, source.notes
-        self._source, self._fault, self._begin = source, fault, begin
+        self._source, self._make, self._begin = source, make, begin
+        self._fault = make()
 
     @property
     def state(self) -> SourceState:
         """That of the wrapped source."""
         return self._source.state
 
+    def again(self) -> FaultySource:
+        """The wrapped source from its first frame, whole until the fault begins again."""
+        return FaultySource(self._source.again(), self._make, self._begin)
+
     def _take(self) -> FrameRecord | None:
-        raise AssertionError("read asks the wrapped source")
+        return self.read()
 
     def read(self, timeout_s: float = 1.0) -> FrameRecord | None:
         """The wrapped source's next frame, as the broken camera gives it."""
@@ -195,4 +201,5 @@ class FaultySource(Source):
 
 def inject(kind: str, source: Source, begin: int, severity: float, rng: np.random.Generator) -> FaultySource:
     """`source` with a fault of `FAULTS` from its frame `begin` on; see `make_fault`."""
-    return FaultySource(source, make_fault(kind, severity, rng), begin)
+    seed = int(rng.integers(2**32))
+    return FaultySource(source, lambda: make_fault(kind, severity, np.random.default_rng(seed)), begin)

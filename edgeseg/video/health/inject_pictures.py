@@ -218,7 +218,7 @@ def lost_channel(_severity: float, rng: np.random.Generator) -> Paint:
     channel = int(rng.integers(3))
 
     def paint(frame: Frame, _since: int) -> Frame:
-        lost = frame.copy()
+        lost: Frame = frame.copy()
         lost[..., channel] = 0
         return lost
 

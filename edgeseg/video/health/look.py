@@ -23,6 +23,9 @@ TINY_HW = (36, 64)
 CELLS_HW = (9, 16)
 """Of the grid in which regions are compared over time."""
 
+LUMA_BGR = np.array((0.114, 0.587, 0.299), np.float32)
+"""Weights of blue, green and red in the luma, ITU-R BT.601."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -46,7 +49,14 @@ class Look:
     @cached_property
     def cells(self) -> NDArray[np.float32]:
         """Mean colour of each cell: BGR float32 (*CELLS_HW, 3)."""
-        return area(self.colour, CELLS_HW)
+        height, width = TINY_HW
+        # In two steps, the first in whole grey levels: half the cost, and an error of 0.1 in the means.
+        return area(np.asarray(cv2.resize(self.colour, (width, height), interpolation=cv2.INTER_AREA)), CELLS_HW)
+
+    @cached_property
+    def levels(self) -> NDArray[np.float32]:
+        """Mean luma of each cell: float32 of `CELLS_HW`."""
+        return np.asarray(self.cells @ LUMA_BGR, np.float32)
 
     @cached_property
     def lumas(self) -> Distribution:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,22 @@ _FEW_RUNS = 3
 
 Runs = tuple[tuple[int, int], ...]
 """Ids as runs without a gap, ascending: first and last of each."""
+
+
+class Table:
+    """Colours by id, as they are looked up: the bytes of one pixel, or of two beside each other, as one number."""
+
+    def __init__(self, colours_bgr: NDArray[np.uint8]) -> None:
+        """From uint8 (256, 3)."""
+        rows: NDArray[np.uint8] = np.zeros((256, 12), np.uint8)
+        rows[:, :3] = rows[:, 4:7] = rows[:, 7:10] = colours_bgr
+        # Numbers of eight bytes that OpenCV's table takes are float64; they are copied, never calculated with.
+        self._one: NDArray[Any] = rows[:, :4].copy().view(np.int32)
+        self._two: NDArray[Any] = rows[:, 4:].copy().view(np.float64)
+
+    def of(self, step: int) -> NDArray[Any]:
+        """(256, 1): for one pixel int32, for two float64; their last bytes, a quarter, are unused."""
+        return self._one if step == 1 else self._two
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,81 +57,94 @@ class Band:
         """The band's rows of the picture; where the last row of labels has but one, one too many."""
         return slice(self.first * self.step, self.last * self.step)
 
-    def split(self, rows: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    def split(self, rows: NDArray[Any]) -> list[NDArray[Any]]:
         """The band of a picture as views, in each of which every row has a row of the labels to itself."""
         return [rows[offset :: self.step] for offset in range(self.step) if offset < len(rows)]
 
+    def cells(self, rows: Frame) -> NDArray[Any]:
+        """Rows of a picture with as many columns as the labels: two pixels side by side are one, of three uint16."""
+        units = rows.reshape(len(rows), -1).view(np.uint8 if self.step == 1 else np.uint16)
+        return units.reshape(len(rows), -1, 3)
+
 
 class Buffers:
-    """Memory for one band, kept between frames: to allocate it each time costs as much as filling it."""
+    """Memory for one band, kept between frames: to allocate it each time costs as much as filling it.
+
+    `step` is 1 or 2: so many rows and columns of the picture share one pixel of the labels.
+    """
 
     def __init__(self, size_hw: tuple[int, int], step: int) -> None:
         self.size_hw = size_hw
+        self.step = step
         height, width = size_hw
+        self._coarse_hw = -(-height // step), width // step
         rows = max(1, _BAND_BYTES // (3 * width * step))
-        shape = (rows, width)
-        self._reach_x = max(1, round(height / 400))
-        self._reach_y = max(1, round(self._reach_x / step))
-        coarse_height = -(-height // step)
+        shape = (rows, self._coarse_hw[1])
+        self._reach = max(1, round(max(1, round(height / 400)) / step))
         self.bands = tuple(
-            Band(first, min(coarse_height, first + rows), step) for first in range(0, coarse_height, rows)
+            Band(first, min(self._coarse_hw[0], first + rows), step) for first in range(0, self._coarse_hw[0], rows)
         )
-        self._wide = np.empty(shape, np.int32)
-        self._wide_bytes = self._wide.view(np.uint8).reshape(*shape, 4)
-        self._colours = np.empty((*shape, 3), np.uint8)
+        unit: type[np.generic] = np.uint8 if step == 1 else np.uint16
+        self._wide = np.empty(shape, np.int32 if step == 1 else np.float64)
+        self._wide_units = self._wide.view(unit).reshape(*shape, 4)
+        self._colour_units: NDArray[Any] = np.empty((*shape, 3), unit)
+        self._colours = self._colour_units.view(np.uint8).reshape(rows, width, 3)
         self._mask = np.empty(shape, np.uint8)
         self._run = np.empty(shape, np.uint8)
         self._borders = np.empty(shape, np.uint8)
-        self._steps = np.empty((rows + self._reach_y, width), np.uint8)
+        self._steps = np.empty((rows + self._reach, shape[1]), np.uint8)
         self._stripes: NDArray[np.uint8] | None = None
-        self._hatch = np.full((*shape, 3), _HATCH, np.uint8)
+        self._hatch = np.full((*shape, 3), _HATCH if step == 1 else _HATCH * 257, unit)
 
-    def look_up(self, labels: Labels, table: NDArray[np.uint8]) -> Frame:
-        """Labels uint8 (n, W) → their entries in `table`, uint8 (256, 4), without the fourth byte: uint8 (n, W, 3).
+    def look_up(self, labels: Labels, table: Table) -> Frame:
+        """Labels uint8 (n, W / step) → their colours in the `table`, uint8 (n, W, 3), each `step` times in its row.
 
-        All four bytes at once, as one int32, and then three of them: a third faster than cv2.applyColorMap.
+        All bytes at once, as one number, and then three quarters of them: faster than cv2.applyColorMap and cv2.resize.
         """
         count = len(labels)
-        cv2.LUT(labels, table.view(np.int32), self._wide[:count])
-        colours = self._colours[:count]
-        cv2.cvtColor(self._wide_bytes[:count], cv2.COLOR_BGRA2BGR, colours)
-        return colours
+        cv2.LUT(labels, table.of(self.step), self._wide[:count])
+        cv2.cvtColor(self._wide_units[:count], cv2.COLOR_BGRA2BGR, self._colour_units[:count])
+        return self._colours[:count]
 
-    def drawn(self, labels: Labels, runs: Runs, table: NDArray[np.uint8], highest: int) -> Labels | None:
-        """uint8 (n, W): 255 where the class is drawn, or `None` where all are. No label is above `highest`."""
+    def bare(self, labels: Labels, runs: Runs, table: NDArray[np.uint8], highest: int) -> tuple[Labels | None, bool]:
+        """uint8 (n, W): 255 where nothing is drawn, or `None` where all is; and whether nothing at all is drawn.
+
+        `runs` and `table`, 255 for each, are the ids that are not drawn. No label is above `highest`.
+        """
         near = [(first, last) for first, last in runs if first <= highest]
-        if near and near[0][0] == 0 and highest <= near[0][1]:
-            return None
+        if not near:
+            return None, False
         mask, run = self._mask[: len(labels)], self._run[: len(labels)]
         if len(near) > _FEW_RUNS:
-            return np.asarray(cv2.LUT(labels, table, mask), np.uint8)
-        mask[:] = 0
-        for first, last in near:  # a range check is vectorised, a look-up in a table is not
-            cv2.inRange(labels, first, last, run)
-            cv2.bitwise_or(mask, run, mask)
-        return mask
+            cv2.LUT(labels, table, mask)
+        else:  # a range check is vectorised, a look-up in a table is not
+            cv2.inRange(labels, *near[0], mask)
+            for first, last in near[1:]:
+                cv2.inRange(labels, first, last, run)
+                cv2.bitwise_or(mask, run, mask)
+        count = cv2.countNonZero(mask)
+        return (mask, count == mask.size) if count else (None, False)
 
     def borders(self, coarse: Labels, band: Band) -> Labels:
         """uint8 (n, W): not 0 where a pixel a few steps to the left, right, above or below has another class.
 
         `coarse` are the labels of the whole picture, for the neighbours lie outside the band too.
         """
-        rows, count, reach = coarse[band.coarse], band.last - band.first, self._reach_x
+        rows, count, reach = coarse[band.coarse], band.last - band.first, self._reach
         borders = self._borders[:count]
         borders[:] = 0
         if reach < rows.shape[1]:
-            other = np.bitwise_xor(rows[:, :-reach], rows[:, reach:], out=self._run[:count, :-reach])
+            other = cv2.bitwise_xor(rows[:, :-reach], rows[:, reach:], self._run[:count, :-reach])
             borders[:, :-reach] = other
-            borders[:, reach:] |= other
-        reach = self._reach_y
+            cv2.bitwise_or(borders[:, reach:], other, borders[:, reach:])
         first, last = max(0, band.first - reach), min(len(coarse) - reach, band.last)
         if first < last:
             above, below = coarse[first:last], coarse[first + reach : last + reach]
-            other = np.bitwise_xor(above, below, out=self._steps[: last - first])
+            other = cv2.bitwise_xor(above, below, self._steps[: last - first])
             lower = borders[first + reach - band.first :]
-            lower |= other[: len(lower)]
+            cv2.bitwise_or(lower, other[: len(lower)], lower)
             upper = other[band.first - first :]
-            borders[: len(upper)] |= upper
+            cv2.bitwise_or(borders[: len(upper)], upper, borders[: len(upper)])
         return borders
 
     def hatch(self, labels: Labels, band: Band, picture: Frame) -> int:
@@ -122,16 +152,15 @@ class Buffers:
         mask = cv2.inRange(labels, UNKNOWN, UNKNOWN, self._mask[: len(labels)])
         count = cv2.countNonZero(mask)
         if count:
-            stripes = band.split(self._all_stripes()[band.fine])
-            for part, lines in zip(band.split(picture[band.fine]), stripes, strict=True):
-                here = cv2.bitwise_and(mask[: len(part)], lines, self._run[: len(part)])
-                cv2.copyTo(self._hatch[: len(part)], here, part)
+            cv2.bitwise_and(mask, self._all_stripes()[band.coarse], mask)
+            for part in band.split(band.cells(picture[band.fine])):
+                cv2.copyTo(self._hatch[: len(part)], mask[: len(part)], part)
         return count
 
     def _all_stripes(self) -> NDArray[np.uint8]:
-        """uint8 (H, W): 255 on slanting lines, made when they are first needed."""
+        """uint8, as many rows and columns as the labels: 255 on slanting lines, made when they are first needed."""
         if self._stripes is None:
-            height, width = self.size_hw
+            height, width = self._coarse_hw
             apart = max(6, round(height / 60))
             down = np.arange(height)[:, np.newaxis] + np.arange(width)
             self._stripes = np.where(down % apart < max(1, apart // 6), 255, 0).astype(np.uint8)

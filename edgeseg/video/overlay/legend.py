@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -22,8 +21,6 @@ _DIM_BELOW = 0.0005
 """Share below which a class counts as absent."""
 _FAINT = 50
 """What is darker than this in a row's letters, their edges, is left to the panel."""
-_KEPT = 192
-"""Rows kept, each for a class and a percentage: those of a drive, in 2.5 MB at 1280×720."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,7 @@ class Legend:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = tuple(entries)
+        self._sheet = _Sheet()
 
     def draw(
         self, picture: Frame, status: str, shares: Mapping[str, float] | None = None, unknown: Row | None = None
@@ -65,12 +63,11 @@ class Legend:
         if status:
             letters.lighten(panel, status, margin, top)
             top += line
-        for entry, share in rows:
-            image, mask = _row(entry, _percent(share), letters, max(1, right - 3 * margin))
-            place = panel[top : top + line, margin : margin + image.shape[1]]
-            if place.size:
-                cv2.copyTo(image[: len(place), : place.shape[1]], mask[: len(place), : place.shape[1]], place)
-            top += line
+        sheet = self._sheet.of(letters, max(1, right - 3 * margin), [(entry, _percent(share)) for entry, share in rows])
+        place = panel[top:, margin:]
+        hw = min(len(place), len(sheet.image)), min(place.shape[1], sheet.image.shape[1])
+        if min(hw) > 0:
+            cv2.copyTo(sheet.image[: hw[0], : hw[1]], sheet.mask[: hw[0], : hw[1]], place[: hw[0], : hw[1]])
         return right
 
     def _fitting(
@@ -90,14 +87,36 @@ def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.005 or share < _DIM_BELOW else "<1%"
 
 
-@lru_cache(_KEPT)
-def _row(entry: Entry, percent: str, letters: Letters, width: int) -> tuple[Frame, Labels]:
-    """Swatch, name and share in one line, over a bar as long as the share, on black: uint8 (line, width, 3).
+class _Sheet:
+    """The rows as they were drawn last: of the next picture's, only those that differ are drawn anew."""
 
-    With it uint8 (line, width): 255 for what of it is copied into the panel. Both are shared: not to be written to.
-    """
-    line = letters.line
-    image: Frame = np.zeros((line, width, 3), np.uint8)
+    def __init__(self) -> None:
+        self.image: Frame = np.zeros((0, 0, 3), np.uint8)
+        """uint8 (rows · line, width, 3): swatch, name, share, and a bar as long as the share, on black."""
+        self.mask: Labels = np.zeros((0, 0), np.uint8)
+        """uint8 (rows · line, width): not 0 for what of it is copied into the panel."""
+        self._drawn: list[tuple[Entry, str] | None] = []
+
+    def of(self, letters: Letters, width: int, rows: Sequence[tuple[Entry, str]]) -> _Sheet:
+        """The sheet with these rows: classes and their percentages."""
+        line = letters.line
+        if self.mask.shape != (line * len(rows), width) or len(self._drawn) != len(rows):
+            self.image = np.zeros((line * len(rows), width, 3), np.uint8)
+            self.mask = np.zeros((line * len(rows), width), np.uint8)
+            self._drawn = [None] * len(rows)
+        for index, row in enumerate(rows):
+            if self._drawn[index] != row:
+                place = slice(index * line, (index + 1) * line)
+                _draw_row(self.image[place], *row, letters)
+                blue, green, red = np.moveaxis(self.image[place], 2, 0)
+                np.greater(blue | green | red, _FAINT, out=self.mask[place].view(np.bool_))
+                self._drawn[index] = row
+        return self
+
+
+def _draw_row(image: Frame, entry: Entry, percent: str, letters: Letters) -> None:
+    line, width = image.shape[:2]
+    image[:] = 0
     inset = max(1, line // 6)
     red, green, blue = entry.colour
     bar = 0 if percent == "<1%" else (width - line) * int(percent[:-1]) // 100
@@ -107,4 +126,3 @@ def _row(entry: Entry, percent: str, letters: Letters, width: int) -> tuple[Fram
     ink = DIM if percent == "0%" else WHITE
     letters.lighten(image, entry.name, line, 0, ink)
     letters.lighten(image, percent, width - letters.width(percent), 0, ink)
-    return image, np.where(image.max(axis=2) > _FAINT, np.uint8(255), np.uint8(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,8 +20,10 @@ BLACK: Bgr = (0, 0, 0)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SMALLEST = 13
 """Height of a line in pixels below which letters cannot be told apart."""
-_KEPT = 64
-"""Rendered lines kept: those that stay from picture to picture, and the last few of those that change."""
+_KEPT = 256
+"""Rendered pieces of text kept: those that stay from picture to picture, and the last few of those that change."""
+_PIECES = re.compile(r"\d|\D+")
+"""Digits are rendered one by one: where only numbers change, nothing is rendered anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Letters:
 
     def width(self, text: str) -> int:
         """Pixels that a text takes."""
-        return _width(text, self.line)
+        return sum(_width(piece, self.line) for piece in _PIECES.findall(text))
 
     def fit(self, text: str, width: int) -> str:
         """The text, or as much of its beginning as fits into so many pixels, with dots at its end."""
@@ -58,8 +61,9 @@ class Letters:
         return plain[:length].rstrip() + "..." if length else ""
 
     def rendered(self, text: str, ink: Bgr = WHITE, paper: Bgr = BLACK) -> Frame:
-        """BGR uint8 (line, width, 3): the text on its paper. Shared between callers and read-only."""
-        return _rendered(_ascii(text), self.line, ink, paper)
+        """BGR uint8 (line, width, 3): the text on its paper. It may be shared: it is not to be changed."""
+        pieces = [_rendered(piece, self.line, ink, paper) for piece in _PIECES.findall(_ascii(text)) or [""]]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
 
     def lighten(self, picture: Frame, text: str, left: int, top: int, ink: Bgr = WHITE) -> None:
         """Write bright letters over a dark place of `picture`, BGR uint8 (H, W, 3); what lies outside is cut off."""

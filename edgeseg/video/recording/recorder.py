@@ -117,9 +117,11 @@ class Recorder:
                 continue
             try:
                 self._take(*item)
-            except OSError as error:
+            except BaseException as error:
                 self._left_out = True
-                self._failure = self._failure or str(error.strerror or error)
+                self._failure = self._failure or str(getattr(error, "strerror", None) or error)
+                if not isinstance(error, OSError):
+                    raise  # a defect: its traceback is shown, and the parts are kept
 
     def _take(self, part: Path, handed: int) -> None:
         track, packets = read_part(part)

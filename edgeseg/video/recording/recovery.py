@@ -15,6 +15,7 @@ from edgeseg.video.recording.parts import read_part
 from edgeseg.video.recording.unfinished import (
     CONTAINERS,
     is_unfinished,
+    listing,
     open_owned,
     part_of,
     parts,
@@ -42,7 +43,7 @@ def find_unfinished(path: Path) -> list[Path]:
     Raises `SourceError` for a path where nothing is.
     """
     if path.is_dir():
-        owners = {path if is_unfinished(path) else part_of(path) for path in path.iterdir()}
+        owners = {path if is_unfinished(path) else part_of(path) for path in listing(path)}
         return sorted(owner for owner in owners if owner is not None)
     owner = path if is_unfinished(path) else part_of(path) or unfinished_path(path)
     if owner.exists() or parts(owner):

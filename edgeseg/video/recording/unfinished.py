@@ -52,8 +52,16 @@ def parts(unfinished: Path) -> list[tuple[int, Path]]:
     """First frame and file of each part that lies beside `unfinished`, in order."""
     if not unfinished.parent.is_dir():
         return []
-    found = [path for path in unfinished.parent.iterdir() if part_of(path) == unfinished]
+    found = [path for path in listing(unfinished.parent) if part_of(path) == unfinished]
     return sorted((int(path.stem[-9:]), path) for path in found)
+
+
+def listing(folder: Path) -> list[Path]:
+    """What is in a folder; raises `OutputError` where that cannot be told."""
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be listed ({error.strerror}). Get permission, or name another.") from error
 
 
 def open_owned(unfinished: Path, mode: str) -> io.FileIO:

@@ -76,16 +76,16 @@ class AheadEvent:
     def step(self, seen: bool, time_s: float) -> str | None:
         """Take the next frame, at `time_s`; returns the event that begins with it, mostly `None`."""
         step_s = 0.0 if self._time_s is None else min(max(time_s - self._time_s, 0.0), _LONGEST_STEP_S)
-        speaks = seen if seen == self._seen_before else None
+        if seen != self._seen_before:
+            step_s = 0.0
         self._time_s, self._seen_before = time_s, seen
         if self.ahead:
             # Being seen once more starts the wait anew.
-            self._evidence_s = 0.0 if seen else self._evidence_s + (step_s if speaks is False else 0.0)
+            self._evidence_s = 0.0 if seen else self._evidence_s + step_s
             if self._evidence_s < self.config.clear_s:
                 return None
         else:
-            self._evidence_s += step_s if speaks else -step_s if speaks is False else 0.0
-            self._evidence_s = max(0.0, self._evidence_s)
+            self._evidence_s = max(0.0, self._evidence_s + (step_s if seen else -step_s))
             if self._evidence_s < self.config.confirm_s:
                 return None
         self.ahead = not self.ahead

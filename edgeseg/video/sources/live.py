@@ -30,9 +30,7 @@ class LiveConfig:
 
     def __post_init__(self) -> None:
         if self.give_up_after_s is not None and not self.give_up_after_s > 0:
-            raise ConfigError(
-                f"give_up_after_s={self.give_up_after_s}: expected seconds above 0, or nothing for never."
-            )
+            raise ConfigError(f"--give-up {self.give_up_after_s:g}: expected seconds above 0, or nothing for never.")
 
     def wait_s(self, attempt: int, rng: np.random.Generator) -> float:
         """Before attempt 1, 2, …: doubling up to the longest, of which chance takes away up to a half.

@@ -18,8 +18,9 @@ from edgeseg.video.sources.diagnosis import why_closed
 from edgeseg.video.sources.redact import redact
 
 _OPEN_MS = 5000
-_READ_MS = 2000
-"""Without it FFmpeg's read of a silent stream hangs for OpenCV's 30 s."""
+_READ_MS = 5000
+"""Without it FFmpeg's read of a silent stream hangs for OpenCV's 30 s. A silent stream is given up long before; this is
+how long its reader still hangs, and how long a key frame may take."""
 
 _OPTIONS = "rtsp_flags;prefer_tcp|fpsprobesize;2"
 """RTP over TCP, as OpenCV itself chooses where the variable is not set: over UDP each lost packet is a torn picture.

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeseg.errors import DataError, EdgesegError, SourceError
+from edgeseg.errors import EdgesegError, SourceError
 from edgeseg.video.sources.base import Clock, FrameRecord, Source, SourceState
 from edgeseg.video.sources.live import LiveConfig
 from edgeseg.video.sources.newest import NewestFrame
@@ -53,6 +53,7 @@ class Reconnecting(Source):
         self._left_behind: list[NewestFrame | Opening] = []
         self._before = (0, 0)  # captured and dropped of earlier connections
         self._attempt = self._reconnects = 0
+        self._alive = False  # whether an earlier connection gave frames
         self._found = False  # whether a frame of this connection was read
         self._since_s = self._heard_s = self._due_s = clock()
         self._away_s = self._shift_s = 0.0
@@ -134,12 +135,15 @@ class Reconnecting(Source):
         """Make what was opened the connection. Its reader starts at once: nothing old may queue up in it."""
         with self._changed:
             source, self._opening = opening.take(), None
-            if source is None or self.ended:  # closed in between
-                return
-            self._connection = connection = NewestFrame(source, self._timing)
+            connection = None if source is None or self.ended else NewestFrame(source, self._timing)
+            self._connection = connection
             self._found = False
-            self._since_s = self.clock()
+        if connection is None:
+            if source is not None:  # closed in between
+                source.close()
+            return
         self.fps = connection.fps
+        self.notes += [note for note in connection.notes if note not in self.notes]
         connection.start()
 
     def _read_connection(self, connection: NewestFrame, left_s: float) -> FrameRecord | None:
@@ -148,9 +152,6 @@ class Reconnecting(Source):
         try:
             dead_in_s = connection.arrived_s + patience_s - self.clock()
             record = connection.read(max(0.0, min(left_s, dead_in_s)))
-        except DataError:
-            self._heard_s = connection.arrived_s
-            raise
         except SourceError as error:
             self._lose(connection, str(error))
             return None
@@ -170,6 +171,7 @@ class Reconnecting(Source):
         last, media_s = self._last, record.media_s
         if not self._found:
             self._found = True
+            self._since_s = record.timestamp_s
             if last is not None:
                 self._reconnects += 1
                 self._away_s += record.timestamp_s - last.timestamp_s
@@ -179,7 +181,6 @@ class Reconnecting(Source):
                 self._shift_s = last.media_s + (record.timestamp_s - last.timestamp_s) - media_s
         if record.timestamp_s - self._since_s >= _STEADY_S:
             self._attempt = 0
-        self._heard_s = record.timestamp_s
         index = self._before[0] + record.index - connection.skipped
         name = f"{index:06d}"
         self._last = replace(
@@ -194,9 +195,12 @@ class Reconnecting(Source):
         with self._changed:
             self._before = (self.captured, self.dropped)
             self._connection = None
-            self._since_s = self.clock()
+            if self._found:
+                self._since_s = self.clock()
         self._left_behind.append(connection)
-        if self._last is None and not self.captured:
+        if _has_frames(connection):
+            self._alive, self._heard_s = True, connection.arrived_s
+        if not self._alive:
             self.ended = True
             raise SourceError(reason)
         self._next_attempt(reason)

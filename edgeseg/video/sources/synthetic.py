@@ -1,9 +1,14 @@
-"""The synthetic drive as a source: `synthetic://drive?seed=7&scene=rain&frames=300&size=360x640&fps=30`."""
+"""The synthetic drive as a source: `synthetic://drive?seed=7&scene=rain&frames=300&size=360x640&fps=30`.
+
+`fault=frozen&fault_at=60` breaks its camera from that frame on, to rehearse what is then to be seen.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from edgeseg.errors import SourceError
 from edgeseg.video.sources.base import Clock, FrameRecord, Source
@@ -15,6 +20,8 @@ _KEYS: dict[str, Callable[[str], Any]] = {
     "frames": count,
     "size": size_hw,
     "fps": float,
+    "fault": str,
+    "fault_at": count,
 }
 
 
@@ -43,7 +50,11 @@ class SyntheticSource(Source):
         return SyntheticSource(self.uri, self.clock, self._frames, self._settings)
 
 
-def open_synthetic(rest: str, clock: Clock) -> SyntheticSource:
+_FAULT_AT = 60
+"""Two seconds of a healthy camera, in which its usual sharpness and colours are learned."""
+
+
+def open_synthetic(rest: str, clock: Clock) -> Source:
     """Open what follows `synthetic://`; raises `SourceError` listing the known keys, `ConfigError` for bad values."""
     uri = f"synthetic://{rest}"
     place, _, query = rest.partition("?")
@@ -53,4 +64,10 @@ def open_synthetic(rest: str, clock: Clock) -> SyntheticSource:
     frames = settings.pop("frames", None)
     if "size" in settings:
         settings["size_hw"] = settings.pop("size")
-    return SyntheticSource(uri, clock, frames, settings)
+    fault, begin = settings.pop("fault", None), settings.pop("fault_at", _FAULT_AT)
+    source = SyntheticSource(uri, clock, frames, settings)
+    if fault is None:
+        return source
+    from edgeseg.video.health.inject import inject
+
+    return inject(fault, source, begin, severity=0.5, rng=np.random.default_rng(settings.get("seed", 0)))
