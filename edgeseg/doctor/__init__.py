@@ -16,15 +16,10 @@ from edgeseg.doctor.cuda import find_cuda
 from edgeseg.doctor.hardware import find_cameras, find_jetson, find_processor, machine_summary
 from edgeseg.doctor.host import Finding, Host
 from edgeseg.doctor.libraries import (
-<<<<<<< HEAD
-    find_onnxruntime,
-    find_opencv,
-    find_openvino,
-=======
     find_live_page,
     find_onnxruntime,
     find_opencv,
->>>>>>> loop
+    find_openvino,
     find_python,
     find_tensorrt,
     find_workstation,
