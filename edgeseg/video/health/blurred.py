@@ -18,8 +18,8 @@ SOFTER = 0.4
 DROP = 0.55
 """How much of its earlier sharpness it may have left for that."""
 NOISY = 3
-"""Median difference between neighbours, in grey levels, from which nothing is judged: at night the noise is as strong as
-the edges that the dark leaves, and clean pictures came down to a sharpness of 0.18."""
+"""Median difference between neighbours, in grey levels, from which nothing is judged: at night the noise is as strong
+as the edges that the dark leaves, and clean pictures came down to a sharpness of 0.18."""
 LEARN_S, FORGET_S = 10.0, 60.0
 """Seconds over which the camera's own sharpness is learned from good pictures, and from softer ones: a darker road is
 got used to, a film on the lens is reported for about a minute."""
