@@ -86,7 +86,8 @@ def test_what_is_no_report(bundle: Bundle, tmp_path: Path) -> None:
         other.write_text(content)
         with pytest.raises(ConfigError, match=message):
             OldReport.read(other)
-    for damage in ({"candidates": [{"label": "tiny"}]}, {"machine": 3}, {"settings": {}}):
+    damages: list[dict[str, Any]] = [{"candidates": [{"label": "tiny"}]}, {"machine": 3}, {"settings": {}}]
+    for damage in damages:
         with pytest.raises(ConfigError, match="is damaged"):
             OldReport.read(kept(tmp_path, run(bundle, 30), **damage))
     with pytest.raises(ConfigError, match="has schema 99"):
