@@ -112,16 +112,18 @@ class TestParts:
 class TestFailures:
     def test_a_disk_that_fills_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = tmp_path / "drive.mkv"
-        append = GrowingVideo._add
+        append, all_given = GrowingVideo._add, threading.Event()
 
         def full_at_60(video: GrowingVideo, data: bytes) -> None:
             if video.frames == 60:
+                assert all_given.wait(60)
                 raise OSError(28, "No space left on device")
             append(video, data)
 
         with monkeypatch.context() as patched:
             patched.setattr(GrowingVideo, "_add", full_at_60)
             recorder = record(path, range(91))
+            all_given.set()
             with pytest.raises(OutputError, match=r"No space left.*edgeseg recover .*drive\.mkv"):
                 _append_for_ever(recorder, 91)
             recorder.close()  # says nothing twice
