@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from edgeseg.files import write_bytes
 from edgeseg.runtime.default import cache_folder
 
 _DIGEST_BYTES = 32
+
+MOST_KEPT = 16
+"""Files of one runtime; the oldest go. Graphs that are tried once would fill a Jetson's disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,10 @@ class CompiledGraph:
     def write(self, compiled: bytes) -> None:
         """Keep it, whole or not at all; raises `OutputError` where the file system refuses."""
         write_bytes(self.path, self._digest(compiled) + compiled)
+        with suppress(OSError):  # another process was faster
+            by_age = sorted(self.path.parent.glob("*.bin"), key=lambda path: path.stat().st_mtime_ns)
+            for path in by_age[:-MOST_KEPT]:
+                path.unlink()
 
     def _digest(self, compiled: bytes) -> bytes:
         return hashlib.sha256(self.key + compiled).digest()

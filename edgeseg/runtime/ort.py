@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from edgeseg.bundle import Bundle
 from edgeseg.errors import BackendUnavailable, InputError, UnavailableError
 from edgeseg.lazy import require
+from edgeseg.runtime.ort_compiled import open_compiled
 from edgeseg.runtime.session import Session, SessionOutput, check_input, check_output, check_sealed
 from edgeseg.types import Frame, TensorSpec
 
@@ -29,7 +31,8 @@ class OrtSession(Session):
 
     `model` is the serialised graph, `name` what messages call it. `providers` are execution providers in order of
     preference; one that is not there, or that ONNX Runtime drops without a word, raises `BackendUnavailable`.
-    `optimised=False` runs the graph operator by operator as it is written.
+    `optimised=False` runs the graph operator by operator as it is written. `keep` keeps what the optimiser makes of it
+    in edgeseg's cache folder, so that the next session opens in half the time or less.
     `threads` is the number of threads inside an operator. They wait without spinning: in a camera loop a spinning pool
     takes the cores that decoding and drawing need (measured: two sessions on two cores, 1.7 times slower).
     """
@@ -44,14 +47,19 @@ class OrtSession(Session):
         providers: Sequence[str] = (CPU,),
         allow_spinning: bool = False,
         optimised: bool = True,
+        keep: bool = False,
         name: str = "the model",
     ) -> None:
         ort = import_onnxruntime()
         require_providers(ort, providers)
-        options = session_options(ort, threads=threads, allow_spinning=allow_spinning, optimised=optimised)
-        try:
+        options = partial(session_options, ort, threads=threads, allow_spinning=allow_spinning, optimised=optimised)
+
+        def opened(graph: bytes, settings: Any) -> Any:
             # Left on, its own fallback prints to stdout and tries again on the CPU.
-            session = ort.InferenceSession(model, options, providers=list(providers), enable_fallback=0)
+            return ort.InferenceSession(graph, settings, providers=list(providers), enable_fallback=0)
+
+        try:
+            session = open_compiled(ort, model, options, opened) if keep and optimised else opened(model, options())
         except Exception as error:  # its exceptions have no common base but this
             raise InputError(f"onnxruntime {ort.__version__} cannot load {name}: {one_line(error)}") from error
         used = session.get_providers()
@@ -72,6 +80,7 @@ class OrtSession(Session):
             bundle.graph_bytes(precision),
             threads=threads,
             optimised=precision not in UNOPTIMISED,
+            keep=True,
             name=str(bundle.graph_path(precision)),
         )
 
