@@ -31,9 +31,11 @@ class DistillationConfig:
     """Divides both models' logits: above 1 the classes that the teacher holds second and third count too."""
     kind: str = "pixel"
     """"pixel" compares the classes of each pixel, "channel" the places of each class."""
+    scale: float = 1.0
+    """The teacher sees the crops enlarged by this, and its logits are brought back: for one trained on larger images."""
 
     def __post_init__(self) -> None:
-        above_zero(factor=self.factor, temperature=self.temperature)
+        above_zero(factor=self.factor, temperature=self.temperature, scale=self.scale)
         if self.kind not in KINDS:
             raise ConfigError(f"kind={self.kind!r}: expected one of {', '.join(KINDS)}.")
 
@@ -107,8 +109,12 @@ class Distillation:
     @torch.no_grad()
     def answer(self, images: torch.Tensor) -> torch.Tensor:
         """The student's preprocessed images (N, 3, H, W) → the teacher's logits (N, C, H, W)."""
-        logits: torch.Tensor = self._network(self._renormalise(images))["out"]
-        return logits
+        given = self._renormalise(images)
+        sizes_hw = tuple(images.shape[-2:])
+        if self._config.scale != 1:
+            given = _resized(given, tuple(round(side * self._config.scale) for side in sizes_hw))
+        logits: torch.Tensor = self._network(given)["out"]
+        return logits if tuple(logits.shape[-2:]) == sizes_hw else _resized(logits, sizes_hw)
 
     def loss(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """Logits of both → scalar float32, factor included: the whole batch's, however it is split over processes."""
@@ -121,6 +127,10 @@ def load_distillation(
 ) -> Distillation:
     """Read the teacher of a recipe; raises `CheckpointError`, and `ConfigError` where it has other classes."""
     return Distillation(config, load_checkpoint(data_root / config.teacher), label_map, preprocess, device)
+
+
+def _resized(values: torch.Tensor, size_hw: tuple[int, ...]) -> torch.Tensor:
+    return F.interpolate(values, size=size_hw, mode="bilinear", align_corners=False)
 
 
 class _Renormalise(nn.Module):

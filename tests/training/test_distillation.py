@@ -105,6 +105,25 @@ def test_the_teacher_sees_the_frame_through_its_own_normalisation() -> None:
         assert not torch.allclose(teacher.network(students(frames))["out"], expected, atol=1e-2)
 
 
+def normalised_as(teacher: TrainedModel) -> Preprocess:
+    """The student's images are normalised as the teacher's."""
+    return Preprocess((32, 48), teacher.mean, teacher.std)
+
+
+def test_a_teacher_for_larger_images_sees_the_crops_enlarged() -> None:
+    teacher = tiny_network.trained()
+    images = torch.randn(2, 3, 32, 48)
+    seen: list[tuple[int, ...]] = []
+    teacher.network.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+    enlarged = torch.nn.functional.interpolate(images, size=(48, 72), mode="bilinear")
+    with torch.no_grad():
+        finer = teacher.network(enlarged)["out"]
+    given = distillation(teacher, normalised_as(teacher), scale=1.5).answer(images)
+    assert seen == [(2, 3, 48, 72)] * 2
+    expected = torch.nn.functional.interpolate(finer, size=(32, 48), mode="bilinear")
+    torch.testing.assert_close(given, expected)
+
+
 def test_the_teacher_is_never_trained() -> None:
     teacher = tiny_network.trained()
     teacher.network.train().requires_grad_(True)
@@ -145,6 +164,7 @@ def test_the_teacher_is_read_from_the_data_folder(tmp_path: Path) -> None:
     [
         ({"factor": 0.0}, "factor=0.0: expected a number above 0."),
         ({"temperature": 0.0}, "temperature=0.0: expected a number above 0."),
+        ({"scale": 0.0}, "scale=0.0: expected a number above 0."),
         ({"kind": "layer"}, "kind='layer': expected one of pixel, channel."),
     ],
 )
