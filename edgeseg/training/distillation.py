@@ -32,7 +32,7 @@ class DistillationConfig:
     kind: str = "pixel"
     """"pixel" compares the classes of each pixel, "channel" the places of each class."""
     scale: float = 1.0
-    """The teacher sees the crops enlarged by this, and its logits are brought back: for one trained on larger images."""
+    """The teacher sees the crops enlarged by this, its logits are brought back: for one trained on larger images."""
 
     def __post_init__(self) -> None:
         above_zero(factor=self.factor, temperature=self.temperature, scale=self.scale)
