@@ -49,14 +49,13 @@ def main() -> None:
 
 
 def _limit_threads(threads: int) -> None:
-    """Ultralytics makes its session without options, which would take every core."""
+    """Ultralytics' own session would take every core."""
     made = onnxruntime.InferenceSession
 
-    def limited(*args: Any, **kwargs: Any) -> onnxruntime.InferenceSession:
-        options = kwargs.get("sess_options") or onnxruntime.SessionOptions()
+    def limited(model: Any, sess_options: Any = None, **kwargs: Any) -> onnxruntime.InferenceSession:
+        options = sess_options or onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        kwargs["sess_options"] = options
-        return made(*args, **kwargs)
+        return made(model, options, **kwargs)
 
     onnxruntime.InferenceSession = limited
 

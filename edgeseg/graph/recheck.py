@@ -168,9 +168,10 @@ def _graph_file(path: Path) -> Exported:
             value.name: [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
             for value in (*model.graph.input, *model.graph.value_info)
         }
-        _, _, network_height, network_width = shapes[IMAGE]
         # An open size is 0 here.
         _, height, width, _ = shapes[FRAME]
+        # In INT8 for CPUs there may be no image: the first convolution reads the frame, which then has its size.
+        _, _, network_height, network_width = shapes.get(IMAGE, (1, 3, height, width))
     except Exception as error:  # protobuf's, JSON's and our own; whatever it is, this is no graph that we wrote
         raise BundleError(f"{path} is not a sealed graph of edgeseg. Name one, or a bundle (a folder).") from error
     return Exported(

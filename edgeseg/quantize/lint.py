@@ -77,6 +77,11 @@ class _View:
         for node in self.nodes:
             for name in dict.fromkeys(node.input):
                 self.readers.setdefault(name, []).append(node)
+        self.frame_bytes = {FRAME}
+        """The frame, and what only moves its bytes."""
+        for node in self.nodes:
+            if node.op_type in CARRIED and node.input[0] in self.frame_bytes:
+                self.frame_bytes.update(node.output)
         self.convolutions = [
             node for node in self.nodes if node.op_type == "Conv" and self.weights_of(node, 1) is not None
         ]
@@ -96,9 +101,11 @@ class _View:
         return source if source is not None and source.input[0] in self.constants else None
 
     def activation(self, tensor: str) -> NodeProto | None:
-        """The DQ of a Q that `tensor` comes from."""
+        """The DQ of a Q, or of the frame's own bytes, that `tensor` comes from."""
         source = self.made_by(tensor, "DequantizeLinear")
-        return source if source is not None and self.made_by(source.input[0], "QuantizeLinear") is not None else None
+        if source is None or source.input[0] in self.frame_bytes:
+            return source
+        return source if self.made_by(source.input[0], "QuantizeLinear") is not None else None
 
     def scale(self, node: NodeProto) -> NDArray[Any]:
         """The scale of a Q or DQ."""
@@ -237,7 +244,7 @@ def _bias_problems(view: _View, node: NodeProto) -> Iterator[str]:
 
 
 def _byte_problems(view: _View) -> Iterator[str]:
-    edge = {FRAME, LABELS}
+    edge = {*view.frame_bytes, LABELS}
     for node in view.nodes:
         allowed = node.op_type in ("QuantizeLinear", "DequantizeLinear", "Cast")
         found = [name for name in (*node.input, *node.output) if view.types.get(name) == TensorProto.UINT8]

@@ -130,3 +130,26 @@ def test_what_cannot_be_folded_exactly_is_left_alone(kind: str) -> None:
         node.output[0] = "linear"
         model = _model([node, helper.make_node("Relu", ["linear"], ["sum"])], rng, w=weights)
     assert fold_batch_norm(model) == 0
+
+
+@pytest.mark.parametrize("fault", ["training", "weights may be overridden", "half precision", "one axis", "three axes"])
+def test_what_no_export_of_ours_holds_is_left_alone_too(fault: str) -> None:
+    rng = np.random.default_rng(5)
+    node, weights = _single(rng)
+    if fault == "one axis":
+        weights = weights[:, :, 0]
+    elif fault == "three axes":
+        weights = weights[..., np.newaxis]
+    model = _model([node], rng, w=weights)
+    if fault == "training":
+        norm = model.graph.node[1]
+        norm.attribute.append(helper.make_attribute("training_mode", 1))
+        norm.output.extend(["running_mean", "running_variance"])
+    elif fault == "weights may be overridden":
+        model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, weights.shape))
+    elif fault == "half precision":
+        for tensor in model.graph.initializer:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    before = model.SerializeToString()
+    assert fold_batch_norm(model) == 0
+    assert model.SerializeToString() == before

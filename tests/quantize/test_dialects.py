@@ -76,7 +76,7 @@ def test_weights_reach_127_in_every_channel_and_zeros_stay_zeros() -> None:
     assert (scales > 0).all()
 
 
-@pytest.mark.parametrize(("dialect", "bound"), [(CPU, 0.05), (TRT, 0.08)])
+@pytest.mark.parametrize(("dialect", "bound"), [(CPU, 0.06), (TRT, 0.08)])
 def test_logits_are_near_those_of_fp32(dialect: str, bound: float, exported: ExportedGraph) -> None:
     for model, table, size in (
         (residual(), residual_table(), SIZE_HW),
@@ -94,13 +94,14 @@ def test_trt_in_fp16_is_near_too_unoptimised_and_with_the_rounding_written_out()
     assert _error(model, written_out, SIZE_HW) < 0.08
 
 
-def test_on_cpu_everything_between_stem_and_head_runs_on_integers(tmp_path: Path) -> None:
+def test_on_cpu_everything_from_the_frame_to_the_head_runs_on_integers(tmp_path: Path) -> None:
     quantised = quantize(residual(), residual_table(), dialect=CPU, method="min-max")
     _session(quantised.model, to=tmp_path / "optimised.onnx")
     kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
-    assert kinds.count("QLinearConv") == 3
+    assert kinds[0] == "QLinearConv", "it reads the frame itself"
+    assert kinds.count("QLinearConv") == 4
     assert kinds.count("QLinearAdd") == 1
-    assert kinds.count("QuantizeLinear") == kinds.count("DequantizeLinear") == 1
+    assert (kinds.count("QuantizeLinear"), kinds.count("DequantizeLinear")) == (0, 1)
     assert not {"Add", "Relu"}.intersection(kinds)
 
 
@@ -149,8 +150,11 @@ def test_tensors_and_nodes_keep_their_names_and_the_model_is_left_alone() -> Non
     before = model.SerializeToString()
     for dialect in (CPU, TRT):
         after = quantize(model, residual_table(), dialect=dialect, method="min-max").model
-        assert {node.name for node in model.graph.node} <= {node.name for node in after.graph.node}
-        assert {node.output[0] for node in model.graph.node} <= {node.output[0] for node in after.graph.node}
+        # For CPUs the first convolution reads the frame: nothing normalises it.
+        kept = [node for node in model.graph.node if dialect == TRT or node.op_type not in ("Sub", "Div")]
+        cast = {"cast", "real", "planes"} if dialect == CPU else set()
+        assert {node.name for node in kept} - cast <= {node.name for node in after.graph.node}
+        assert {node.output[0] for node in kept} - cast <= {node.output[0] for node in after.graph.node}
     assert model.SerializeToString() == before
 
 

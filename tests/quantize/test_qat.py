@@ -237,17 +237,23 @@ def test_the_exported_graph_has_its_pairs_where_the_network_was_rounded(fine: Pa
     assert_same_places(float_graph(fine), int8(fine, dialect)[1], simulations[HW], dialect)
 
 
+def as_trained(exported: ExportedGraph, table: RangeTable, dialect: str) -> ModelProto:
+    """INT8 with the ranges as if they were learned: what was trained with rounding keeps its normalised image."""
+    learned = replace(table, ranges={TRAINED: table.ranges["min-max"]})
+    return quantize(exported.model, learned, dialect=dialect, method=TRAINED, fp16=False).model
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_everything_that_a_network_can_have_is_rounded_where_its_graph_is(dialect: str) -> None:
     exported, table = difficult()
-    graph = quantize(exported.model, table, dialect=dialect, method="min-max", fp16=False).model
+    graph = as_trained(exported, table, dialect)
     assert_same_places(exported, graph, Simulation(exported, place(exported.model, dialect)), dialect)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_network_computes_what_its_int8_graph_does(dialect: str) -> None:
     exported, table = difficult()
-    graph = quantize(exported.model, table, dialect=dialect, method="min-max", fp16=False).model
+    graph = as_trained(exported, table, dialect)
     frame = pictures()[0]
     rounded = Observer(graph, ["logits"])(frame)["logits"]
     exact = Observer(exported.model, ["logits"])(frame)["logits"]

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 _CHANNEL = 1
 """Axis of the channels in NCHW."""
+
+_RANK = 4
+"""Of the weights of a convolution over height and width."""
 
 
 def fold_batch_norm(model: ModelProto) -> int:
@@ -32,6 +35,9 @@ class _Fold:
         self._graph = model.graph
         self._norm = norm
         self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        # What is also an input of the graph is only a default, which the caller may override.
+        for value in model.graph.input:
+            self._weights.pop(value.name, None)
         self._producer = {name: node for node in model.graph.node for name in node.output}
         self._readers: dict[str, int] = {}
         for node in model.graph.node:
@@ -44,6 +50,8 @@ class _Fold:
 
     def apply(self) -> bool:
         """Whether it was folded."""
+        if any(attribute.name == "training_mode" and attribute.i for attribute in self._norm.attribute):
+            return False
         source, *constants = self._norm.input
         if any(name not in self._weights for name in constants) or not self._collect(source):
             return False
@@ -78,7 +86,10 @@ class _Fold:
             return False
         if node.op_type in ("Conv", "ConvTranspose"):
             self._sources.append(node)
-            return all(name in self._weights and self._readers[name] == 1 for name in node.input[1:])
+            if any(name not in self._weights or self._readers[name] != 1 for name in node.input[1:]):
+                return False
+            kernel = self._weights[node.input[1]]
+            return (len(kernel.dims), kernel.data_type) == (_RANK, TensorProto.FLOAT)
         if node.op_type == "Add":
             self._between.append(node)
             return all(self._collect(name) for name in node.input)

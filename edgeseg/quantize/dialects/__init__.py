@@ -12,6 +12,7 @@ from edgeseg.errors import ConfigError
 from edgeseg.graph.fp16 import Fp16Graph, convert_to_fp16
 from edgeseg.graph.observe import TensorStatistics
 from edgeseg.quantize.dialects.cpu import write_cpu
+from edgeseg.quantize.dialects.grey_levels import frame_stays_bytes, image_in_grey_levels
 from edgeseg.quantize.dialects.layout import channels_last
 from edgeseg.quantize.dialects.scores import scores_as_product
 from edgeseg.quantize.dialects.stem import stem_over_blocks
@@ -19,6 +20,7 @@ from edgeseg.quantize.dialects.trt import write_trt
 from edgeseg.quantize.lint import check_int8
 from edgeseg.quantize.placement import CPU, TRT, Placement, place
 from edgeseg.quantize.ranges import DEFAULT_METHOD, RangeTable
+from edgeseg.quantize.trained_ranges import TRAINED
 
 DIALECTS = {CPU: "int8-cpu", TRT: "int8-trt"}
 """Dialect → name of the precision in a bundle."""
@@ -54,15 +56,17 @@ def quantize(
     if dialect not in DIALECTS:
         raise ConfigError(f"dialect {dialect!r}; expected one of {', '.join(DIALECTS)}.")
     table.check_graph(model)
-    placement = place(model, dialect, keep=keep)
+    # A network that was trained with rounding was trained with that of a normalised image.
+    base = image_in_grey_levels(model, keep) if dialect == CPU and method != TRAINED else model
+    placement = place(base, dialect, keep=keep)
     report: dict[str, Any] = {"dialect": dialect, "method": method}
     if dialect == CPU:
-        reordered = channels_last(model)
+        reordered = channels_last(base)
         stem_over_blocks(reordered, placement.kept)
         scores_as_product(reordered)
         written = write_cpu(reordered, place(reordered, CPU, keep=keep), table, method)
+        frame_stays_bytes(written)
     else:
-        base = model
         if fp16:
             half = _half(model, table, statistics, dynamic)
             base, report["fp16"] = half.model, half.to_dict()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto
 
+from edgeseg.quantize.dialects.grey_levels import grey_level_affine
 from edgeseg.quantize.dialects.layout import BY_PHASE
 from edgeseg.quantize.dialects.qdq import Affine, Writer, convolutions, round_weights, weight_scales
 from edgeseg.quantize.placement import Placement
@@ -28,9 +29,13 @@ _BIAS_LIMIT = 2.0**30
 def write_cpu(model: ModelProto, placement: Placement, table: RangeTable, method: str) -> ModelProto:
     """FP32 sealed graph → Q/DQ graph for ONNX Runtime on CPUs."""
     writer = Writer(model)
+    exact = grey_level_affine(model)
 
     def affine(tensor: str) -> Affine:
-        found = table.of(placement.range_of(tensor).removesuffix(BY_PHASE), method)
+        source = placement.range_of(tensor)
+        if source in exact:
+            return exact[source]
+        found = table.of(source.removesuffix(BY_PHASE), method)
         return asymmetric(found.low, found.high)
 
     written: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = {}

@@ -19,11 +19,15 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from edgeseg.graph.contract import IMAGE
+from edgeseg.quantize.placement import GREY_LEVELS
 
 BLOCKS = ".blocks"
 """Suffix of the image as blocks: (1, 12, h/2, w/2), channel (row · 2 + column) · 3 + colour."""
 
 _STEP = 2
+
+_LEAST_OVER_FRAME = 5
+"""Where the convolution reads the frame's own bytes, blocks of them cost a copy, which a 3×3 window does not repay."""
 
 
 def stem_over_blocks(model: ModelProto, kept: Collection[str]) -> int:
@@ -48,6 +52,8 @@ def stem_over_blocks(model: ModelProto, kept: Collection[str]) -> int:
         and attributes.get("auto_pad", b"NOTSET") == b"NOTSET"
     )
     if kernel is None or not plain or sum(conv.input[1] in node.input for node in graph.node) != 1:
+        return 0
+    if any(node.name == GREY_LEVELS for node in graph.node) and max(kernel.dims[2:]) < _LEAST_OVER_FRAME:
         return 0
     weights = numpy_helper.to_array(kernel)
     pads = tuple(attributes.get("pads", (0, 0, 0, 0)))
