@@ -1,13 +1,14 @@
 """What the rewrites of an exported graph gain, pass by pass, beside PyTorch's own export of the same network.
 
-    python benchmarks/graph_passes.py [--size 360x480] [--threads 2] [--seconds 20] [NETWORK ...]
+    python benchmarks/graph_passes.py [--size 360x480] [--threads 2] [--seconds 20] [--spinning] [NETWORK ...]
 
-Frame to labels, FP32, ONNX Runtime on the CPU; the last pass, `give_confidence`, gains nothing: it gives the second
-output of `edgeseg export --confidence`, and its row is what that costs. The graphs of a network take turns, so their
-ratios do not depend on what else the machine does. The default network has its published weights, the others random
-ones, which does not change the time. Every graph's labels are compared with those of PyTorch's export on the frames of
-the parity gate. Named networks alone are measured and printed; without a name results/graph_passes.json beside this
-file is written too.
+Frame to labels, FP32, ONNX Runtime on the CPU, then the same graph in INT8, calibrated on the frames of the parity
+gate. The pass `give_confidence` gains nothing: it gives the second output of `edgeseg export --confidence`, and its row
+is what that costs. The graphs of a network take turns of a few frames, so their ratios do not depend on what else the
+machine does. The default network has its published weights, the others random ones, which does not change the time.
+Every graph's labels are compared with those of PyTorch's export on the frames of the parity gate. `--spinning` lets
+threads spin while they wait, as ONNX Runtime does unless told otherwise; edgeseg's loop does not. Named networks alone
+are measured and printed; without a name results/graph_passes.json beside this file is written too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,8 @@ from edgeseg.graph.recipe import ExportConfig, parse_size
 from edgeseg.labels import CAMVID
 from edgeseg.models.checkpoint import TrainedModel, default_checkpoint, load_checkpoint
 from edgeseg.models.registry import ModelSpec, build_model
+from edgeseg.quantize.dialects import quantize
+from edgeseg.quantize.ranges import observe_ranges
 from edgeseg.runtime.ort import OrtSession
 from edgeseg.types import Frame
 
@@ -43,7 +47,11 @@ DEFAULT = "fcn4s_mobilenet_v2"
 NETWORKS = (DEFAULT, "fcn8s_mobilenet_v2", "fcn_resnet18")
 STOCK = "torch.onnx.export"
 
+INT8 = "in INT8"
+
 _LEAST_ROUNDS = 7
+_FRAMES_IN_A_TURN = 5
+"""After one that is not timed: the graph before has left nothing of this one in the processor's caches."""
 
 
 def main() -> int:
@@ -53,14 +61,15 @@ def main() -> int:
     parser.add_argument("--size", default="360x480", metavar="HxW")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=20.0, help="per network")
+    parser.add_argument("--spinning", action="store_true", help="threads spin while they wait")
     args = parser.parse_args()
     size_hw = parse_size(args.size)
     frames = [scene.frame_bgr for scene in road_scenes(size_hw, size_hw)]
     networks = {}
     for name in args.networks or NETWORKS:
         print(name, file=sys.stderr)
-        graphs = _graphs(_trained(name, size_hw), ExportConfig(size_hw=size_hw, confidence=True))
-        times_ms = _latency(graphs, frames[0], args.threads, args.seconds)
+        graphs = _graphs(_trained(name, size_hw), size_hw, frames)
+        times_ms = _latency(graphs, frames[0], args.threads, args.seconds, spinning=args.spinning)
         networks[name] = {
             graph: {"latency_ms": times_ms[graph], **_difference(graphs[graph], graphs["as translated"], frames)}
             for graph in graphs
@@ -68,6 +77,7 @@ def main() -> int:
     measured = {
         "size_hw": list(size_hw),
         "machine": f"{platform.machine()}, {args.threads} threads: {processor()}",
+        "spinning": args.spinning,
         "networks": networks,
     }
     if not args.networks:
@@ -79,19 +89,38 @@ def main() -> int:
 def _trained(name: str, size_hw: tuple[int, int]) -> TrainedModel:
     if name == DEFAULT:
         return load_checkpoint(default_checkpoint())
+    return random_model(name, size_hw)
+
+
+def random_model(name: str, size_hw: tuple[int, int]) -> TrainedModel:
+    """A network with random weights and ordinary statistics for batch normalisation.
+
+    Its upsampling is stirred as training would: fresh, it is bilinear, and `separate_channels` would make it cheaper
+    than a trained network's.
+    """
     torch.manual_seed(0)
     spec = ModelSpec(name, len(CAMVID), auxiliary=False)
-    return TrainedModel(build_model(spec).eval(), spec, CAMVID, size_hw)
+    network = build_model(spec)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.ConvTranspose2d):
+                module.weight.add_(1e-3 * torch.randn_like(module.weight))
+        network(torch.randn(2, 3, *size_hw))
+    return TrainedModel(network.eval(), spec, CAMVID, size_hw)
 
 
-def _graphs(trained: TrainedModel, config: ExportConfig) -> dict[str, ModelProto]:
-    """PyTorch's own export, ours without a pass, and with one pass more each time."""
+def _graphs(trained: TrainedModel, size_hw: tuple[int, int], frames: list[Frame]) -> dict[str, ModelProto]:
+    """PyTorch's own export, ours without a pass, with one pass more each time, and in INT8."""
+    config = ExportConfig(size_hw=size_hw, confidence=True)
     graphs = {STOCK: stock_graph(trained, config)}
     names = list(PASSES)
     for count in range(len(names) + 1):
         label = f"+ {names[count - 1]}" if count else "as translated"
         passes = {name: PASSES[name] for name in names[:count]}
         graphs[label] = export_graph(trained, config, passes=passes).model
+    fp32 = export_graph(trained, ExportConfig(size_hw=size_hw)).model
+    ranges = observe_ranges(fp32, frames, calibration_digest="")
+    graphs[INT8] = quantize(fp32, ranges, dialect="cpu", method="min-max").model
     return graphs
 
 
@@ -113,21 +142,30 @@ def stock_graph(trained: TrainedModel, config: ExportConfig) -> ModelProto:
     return program.model_proto
 
 
-def _latency(graphs: dict[str, ModelProto], frame_bgr: Frame, threads: int, seconds: float) -> dict[str, float]:
+def _latency(
+    graphs: dict[str, ModelProto], frame_bgr: Frame, threads: int, seconds: float, *, spinning: bool
+) -> dict[str, float]:
     """Median milliseconds a frame, the graphs taking turns."""
     batch = np.ascontiguousarray(frame_bgr[np.newaxis])
     sessions = {
-        name: OrtSession(model.SerializeToString(), threads=threads, name=name) for name, model in graphs.items()
+        name: OrtSession(model.SerializeToString(), threads=threads, allow_spinning=spinning, name=name)
+        for name, model in graphs.items()
     }
     times_ms: dict[str, list[float]] = {name: [] for name in sessions}
     for session in sessions.values():
         session.run(batch)
+    order = list(sessions)
+    random = Random(0)
     ends = time.perf_counter() + seconds
-    while len(times_ms[STOCK]) < _LEAST_ROUNDS or time.perf_counter() < ends:
-        for name, session in sessions.items():
-            began = time.perf_counter()
+    while len(times_ms[STOCK]) < _LEAST_ROUNDS * _FRAMES_IN_A_TURN or time.perf_counter() < ends:
+        random.shuffle(order)
+        for name in order:
+            session = sessions[name]
             session.run(batch)
-            times_ms[name].append(1e3 * (time.perf_counter() - began))
+            for _ in range(_FRAMES_IN_A_TURN):
+                began = time.perf_counter()
+                session.run(batch)
+                times_ms[name].append(1e3 * (time.perf_counter() - began))
     for session in sessions.values():
         session.close()
     return {name: statistics.median(kept) for name, kept in times_ms.items()}

@@ -22,8 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import torch
-from graph_passes import STOCK, stock_graph
+from graph_passes import STOCK, random_model, stock_graph
 from markdown_page import processor, table
 from networks_arguments import networks_parser, parse_networks
 from onnx import ModelProto
@@ -36,9 +35,7 @@ from edgeseg.files import write_json
 from edgeseg.graph.contract import FRAME, IMAGE
 from edgeseg.graph.export import export_graph
 from edgeseg.graph.recipe import ExportConfig, parse_size
-from edgeseg.labels import CAMVID
 from edgeseg.models.checkpoint import TrainedModel, load_checkpoint
-from edgeseg.models.registry import ModelSpec, build_model
 from edgeseg.quantize.dialects import quantize
 from edgeseg.quantize.lint import check_int8
 from edgeseg.quantize.placement import may_be_int8
@@ -108,12 +105,7 @@ def _measure(name: str, size_hw: tuple[int, int], frames: Sequence[Frame], threa
 def _trained(name: str, size_hw: tuple[int, int]) -> TrainedModel:
     if name == DEFAULT:
         return load_checkpoint(None)
-    torch.manual_seed(0)
-    spec = ModelSpec(name, len(CAMVID), auxiliary=False)
-    network = build_model(spec)
-    with torch.no_grad():
-        network(torch.randn(2, 3, *size_hw))  # statistics for batch normalisation, so that ranges are ordinary
-    return TrainedModel(network.eval(), spec, CAMVID, size_hw)
+    return random_model(name, size_hw)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # its class has no types

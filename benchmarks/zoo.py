@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from graph_passes import random_model
 from markdown_page import processor, table, write_between_marks
 from networks_arguments import networks_parser, parse_networks
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,7 +28,6 @@ from edgeseg.files import write_json
 from edgeseg.graph.export import export_graph
 from edgeseg.graph.recipe import ExportConfig, parse_size
 from edgeseg.labels import CAMVID
-from edgeseg.models.checkpoint import TrainedModel
 from edgeseg.models.registry import NETWORKS, ModelSpec, build_model
 from edgeseg.runtime.ort import OrtSession
 from edgeseg.types import Frame
@@ -76,9 +76,7 @@ def size_of(name: str, size_hw: tuple[int, int]) -> tuple[int, int]:
 
 
 def _session(name: str, size_hw: tuple[int, int], threads: int) -> OrtSession:
-    torch.manual_seed(0)
-    spec = ModelSpec(name, len(CAMVID), auxiliary=False)
-    model = export_graph(TrainedModel(build_model(spec).eval(), spec, CAMVID, size_hw), ExportConfig()).model
+    model = export_graph(random_model(name, size_hw), ExportConfig()).model
     return OrtSession(model.SerializeToString(), threads=threads, name=name)
 
 

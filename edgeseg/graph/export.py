@@ -32,6 +32,7 @@ from edgeseg.graph.passes.decide_before_shuffle import decide_before_shuffle
 from edgeseg.graph.passes.fold_batch_norm import fold_batch_norm
 from edgeseg.graph.passes.give_confidence import give_confidence
 from edgeseg.graph.passes.mark_invalid import mark_invalid
+from edgeseg.graph.passes.separate_channels import separate_channels
 from edgeseg.graph.passes.split_transposed_conv import split_transposed_conv
 from edgeseg.graph.recipe import MAX_SIDE, ExportConfig
 from edgeseg.models.sealed import Preprocess, SealedNetwork
@@ -44,6 +45,7 @@ Pass = Callable[[ModelProto], int]
 
 PASSES: Mapping[str, Pass] = {
     "fold_batch_norm": fold_batch_norm,
+    "separate_channels": separate_channels,
     "split_transposed_conv": split_transposed_conv,
     "decide_before_shuffle": decide_before_shuffle,
     "mark_invalid": mark_invalid,
@@ -54,7 +56,7 @@ PASSES: Mapping[str, Pass] = {
 _LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "decided-first": (),
     "sub-pixel": ("decide_before_shuffle",),
-    "transposed": ("split_transposed_conv", "decide_before_shuffle"),
+    "transposed": ("separate_channels", "split_transposed_conv", "decide_before_shuffle"),
 }
 """`ExportConfig.transposed` → passes that do not take place."""
 

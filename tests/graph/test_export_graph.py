@@ -59,6 +59,7 @@ def test_operators_that_are_slow_or_refused_are_not_there(exported: ExportedGrap
     assert not operators & {"GatherND", "BatchNormalization", "ConvTranspose", "Resize", "Gather"}
     assert exported.rewrites == {
         "fold_batch_norm": 1,
+        "separate_channels": 1,
         "split_transposed_conv": 2,
         "decide_before_shuffle": 1,
         "mark_invalid": 1,
