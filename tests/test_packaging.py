@@ -98,9 +98,18 @@ def test_the_base_install_is_the_device_side_without_a_runtime(metadata: Message
 
 
 def test_extras(metadata: Message) -> None:
-    assert set(metadata.get_all("Provides-Extra") or []) == {"cpu", "gpu", "tensorrt", "train", "web", "dev"}
+    assert set(metadata.get_all("Provides-Extra") or []) == {
+        "cpu",
+        "gpu",
+        "openvino",
+        "tensorrt",
+        "train",
+        "web",
+        "dev",
+    }
     assert needs(metadata, "cpu") == {"onnxruntime"}
     assert needs(metadata, "gpu") == {"onnxruntime-gpu"}
+    assert needs(metadata, "openvino") == {"openvino"}
     assert needs(metadata, "tensorrt") == {"tensorrt", "cuda-python", "onnx"}
     assert needs(metadata, "web") == {"starlette", "uvicorn"}
     assert {"torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "safetensors"} <= needs(metadata, "train")

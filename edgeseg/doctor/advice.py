@@ -80,6 +80,7 @@ COMMANDS: Mapping[str, Callable[[Facts], Obstacle | None]] = {
     "selftest --gpu": _tensorrt,
     "predict": _runtime,
     "benchmark": _runtime,
+    "profile": _runtime,
     "run --headless": _runtime,
     "run (in a window)": _window,
     "serve": _live_page,

@@ -43,7 +43,7 @@ def only(model: bytes, shape: tuple[int, ...], operator: str, dtype: Any = np.fl
 @pytest.mark.parametrize(
     ("operator", "shape", "weights", "gives", "how", "expected"),
     [
-        ("Conv", (1, 3, 8, 10), (5, 3, 3, 3), (1, 5, 6, 8), {}, 6 * 8 * 5 * 3 * 9),
+        ("Conv", (1, 3, 8, 10), (16, 3, 3, 3), (1, 16, 6, 8), {}, 6 * 8 * 16 * 3 * 9),
         (
             "Conv",
             (1, 4, 9, 9),

@@ -507,8 +507,8 @@ def test_what_edgeseg_writes_passes(release: str, graph: str, exported: Exported
 def test_the_dialect_of_cpus_is_refused_for_what_it_is() -> None:
     written = quantize(residual(), residual_table(), dialect="cpu", method="min-max", fp16=False).model
     report = lint_model(written, TARGET, "int8-cpu")
-    assert {finding.rule for finding in report.errors} == {"signed-int8", "zero-point", "bias-float"}
-    assert {finding.rule for finding in report.warnings} == {"residual-one-branch"}
+    assert {finding.rule for finding in report.errors} == {"signed-int8", "zero-point", "bias-float", "uint8-inside"}
+    assert {finding.rule for finding in report.warnings} == {"residual-one-branch", "scale-normal"}
 
 
 def test_sizes_for_an_open_shape_are_enough() -> None:
