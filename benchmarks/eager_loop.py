@@ -9,7 +9,8 @@ window. They take turns, and ratios are those of the medians. The bundle is the 
 
 With `--peer-python PYTHON`, the Python of an environment of its own in which `ultralytics` (AGPL-3.0, never a
 dependency of edgeseg) and onnx are installed, their segmenting network takes its turns as well: predict and plot, by
-`benchmarks/ultralytics_peer.py`.
+`benchmarks/ultralytics_peer.py`. `--also fcn8s_mobilenet_v2` adds another network of ours in INT8, with random weights,
+which do not change the time: that one has about as many parameters as theirs.
 """
 
 from __future__ import annotations
@@ -32,12 +33,17 @@ import cv2
 import numpy as np
 import torch
 from camera_loop import MadeFrames, bare_fps, loop
+from graph_passes import random_model
 
 from edgeseg.bundle import Bundle
 from edgeseg.cli.output import format_table
 from edgeseg.data.synthetic import SyntheticDrive
 from edgeseg.files import write_json
+from edgeseg.graph.export import export_graph
+from edgeseg.graph.recipe import ExportConfig
 from edgeseg.models.checkpoint import IMAGENET_MEAN, IMAGENET_STD, default_checkpoint, load_checkpoint
+from edgeseg.quantize.dialects import quantize
+from edgeseg.quantize.ranges import observe_ranges
 from edgeseg.runtime.ort import OrtSession
 from edgeseg.runtime.segmenter import Segmenter
 from edgeseg.types import Frame
@@ -109,6 +115,16 @@ def peer(python: Path, frames: Sequence[Frame], count: int, threads: int, stack:
     return run
 
 
+def untrained_int8(name: str, bundle: Bundle, frames: Sequence[Frame], threads: int) -> OrtSession:
+    """A network with random weights in INT8 for CPUs, for the sizes of `bundle`."""
+    contract = bundle.contract
+    config = ExportConfig(size_hw=contract.network_hw, camera_hw=contract.camera_hw)
+    model = export_graph(random_model(name, contract.network_hw), config).model
+    ranges = observe_ranges(model, frames[:4], calibration_digest="")
+    written = quantize(model, ranges, dialect="cpu", method="min-max").model
+    return OrtSession(written.SerializeToString(), threads=threads, name=name)
+
+
 def measure(args: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     """Frames a second of each, round by round."""
     bundle = Bundle.open(args.bundle)
@@ -121,6 +137,10 @@ def measure(args: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
         segmenter = stack.enter_context(Segmenter.from_session(session, bundle.label_map))
         turns[f"session alone, {precision}"] = partial(bare_fps, session, frames, args.frames)
         turns[f"edgeseg, {precision}"] = partial(loop_fps, segmenter, frames, args.frames)
+    for name in args.also:
+        session = untrained_int8(name, bundle, frames, args.threads)
+        segmenter = stack.enter_context(Segmenter.from_session(session, bundle.label_map))
+        turns[f"edgeseg, int8-cpu, {name}"] = partial(loop_fps, segmenter, frames, args.frames)
     turns["eager PyTorch"] = eager(frames, args.frames, args.threads)
     if args.peer_python is not None:
         turns["Ultralytics, predict + plot"] = peer(args.peer_python, frames, args.frames, args.threads, stack)
@@ -142,6 +162,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--frames", type=int, default=30, help="of a turn (default: %(default)s)")
     parser.add_argument("--peer-python", type=Path, metavar="PYTHON")
+    parser.add_argument("--also", nargs="*", default=[], metavar="NETWORK")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     cv2.setNumThreads(args.threads)
