@@ -1,11 +1,11 @@
 """Accuracy against latency of trained models at several input sizes: the front from which the default was picked.
 
-    EDGESEG_DATA=DIR python benchmarks/front.py [CHECKPOINT ...] [--sizes 240x320 ...] [--threads 2]
+    EDGESEG_DATA=DIR python benchmarks/front.py [CHECKPOINT@HxW[,HxW]... ...] [--threads 2]
 
-Without a checkpoint: the default model. Each is exported for CamVid's frames (480×360) with each size as the network's,
-in FP32 and in INT8 for CPUs, calibrated on every sixth frame of CamVid train, and scored by the very graph on CamVid
-test. Latency is frame to labels in ONNX Runtime, the graphs in turns. A graph is on the front if no other is both
-faster and more accurate. Writes results/front.json beside this file, docs/images/front.png, and the table to the
+Without a checkpoint: the default model at three sizes. Each is exported for CamVid's frames (480×360) with each size as
+the network's, in FP32 and in INT8 for CPUs, calibrated on 16 frames of CamVid train, and scored by the very graph on
+CamVid test. Latency is frame to labels in ONNX Runtime, the graphs in turns. A graph is on the front if no other is
+both faster and more accurate. Writes results/front.json beside this file, docs/images/front.png, and the table to the
 screen. What is picked from it is picked by recipe and size beforehand: the test split serves the figures alone.
 """
 
@@ -39,16 +39,15 @@ from edgeseg.types import Frame
 RESULTS = Path(__file__).resolve().parent / "results" / "front.json"
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "front.png"
 CAMERA_HW = (360, 480)
-SIZES = ("240x320", "288x384", "360x480", "432x576", "540x720")
-_EVERY = 6
+DEFAULT = f"{default_checkpoint()}@240x320,288x384,360x480"
+_CALIBRATION_FRAMES = 16
 _FRAMES_IN_A_TURN = 4
 
 
 def main() -> int:
     """Measure, write, draw, tell."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("checkpoints", nargs="*", type=Path, metavar="CHECKPOINT")
-    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="HxW")
+    parser.add_argument("models", nargs="*", default=[DEFAULT], metavar="CHECKPOINT@HxW,...")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--data", type=Path, default=os.environ.get("EDGESEG_DATA"), help="folder that holds camvid/")
@@ -57,12 +56,12 @@ def main() -> int:
         parser.error("say where camvid/ is: --data DIR, or EDGESEG_DATA")
     truth = open_dataset("camvid", args.data / "camvid", "test")
     train = open_dataset("camvid", args.data / "camvid", "train")
-    calibration = [train[index].image_bgr for index in range(0, len(train), _EVERY)]
+    calibration = [train[index].image_bgr for index in range(0, len(train), len(train) // _CALIBRATION_FRAMES)]
     graphs: dict[str, bytes] = {}
     rows: list[dict[str, Any]] = []
-    for path in args.checkpoints or [default_checkpoint()]:
-        trained = load_checkpoint(path)
-        for size in args.sizes:
+    for path, _, sizes in (model.rpartition("@") for model in args.models):
+        trained = load_checkpoint(Path(path))
+        for size in sizes.split(","):
             for precision, model in _graphs(trained, size, calibration):
                 row: dict[str, Any] = {"model": Path(path).stem, "network": trained.spec.name, "size": size}
                 row |= {"precision": precision, "miou": _miou(model, truth, trained)}

@@ -29,14 +29,16 @@ def colour(number: int) -> str:
 def over_time(runs: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> str:
     """Name, moments in seconds, latencies in milliseconds → how latency went over the run."""
     end_s = max(max(at_s) for _, at_s, _ in runs) or 1.0
-    top = 1.1 * max(float(np.percentile(latency_ms, 99)) for _, _, latency_ms in runs)
-    drawn = []
-    for number, (_, at_s, latency_ms) in enumerate(runs):
+    split = []
+    for _, at_s, latency_ms in runs:
         columns = np.minimum(_COLUMNS - 1, np.asarray(at_s) / end_s * _COLUMNS).astype(int)
-        values = np.asarray(latency_ms)
         used = np.unique(columns)
-        parts = [values[columns == column] for column in used]
-        x = (used + 0.5) / _COLUMNS
+        split.append(((used + 0.5) / _COLUMNS, [np.asarray(latency_ms)[columns == column] for column in used]))
+    # The lines stay inside; a single slow frame may be cut off above them.
+    top = 1.1 * max(float(np.median(part)) for _, parts in split for part in parts)
+    top = max(top, 1.1 * max(float(np.percentile(latency_ms, 99)) for _, _, latency_ms in runs))
+    drawn = []
+    for number, (x, parts) in enumerate(split):
         low = [(place, float(part.min()) / top) for place, part in zip(x, parts, strict=True)]
         high = [(place, min(1.0, float(part.max()) / top)) for place, part in zip(x, parts, strict=True)]
         middle = [(place, float(np.median(part)) / top) for place, part in zip(x, parts, strict=True)]
