@@ -220,10 +220,13 @@ def test_a_signal_ends_the_process_also_while_the_model_hangs(tmp_path: Path, nu
     finally:
         process.kill()
     assert (process.returncode, err) == (130, "")
-    assert "20 frames in" in out
+    told = re.search(r"(\d+) frames in", out)
+    assert told is not None, out
+    # What had left the network when the signal came, but was not painted yet, may count as dropped.
+    assert 18 <= int(told[1]) <= 20
     assert "did not come back, and was left behind: inference" in out
     with open_source(output) as video:
-        assert len(list(video)) == 20
+        assert len(list(video)) == int(told[1])
 
 
 @pytest.mark.parametrize(
