@@ -14,15 +14,14 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import statistics
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
+from in_turns import median_ms
 from markdown_page import processor, table
 
 from edgeseg.data import SegmentationDataset, open_dataset
@@ -41,7 +40,6 @@ PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "front.png"
 CAMERA_HW = (360, 480)
 DEFAULT = f"{default_checkpoint()}@240x320,288x384,360x480"
 _CALIBRATION_FRAMES = 16
-_FRAMES_IN_A_TURN = 4
 
 
 def main() -> int:
@@ -94,20 +92,12 @@ def _miou(model: bytes, truth: SegmentationDataset, trained: TrainedModel) -> fl
 
 
 def _latency(graphs: dict[str, bytes], frame_bgr: Frame, threads: int, rounds: int) -> list[float]:
-    """Median milliseconds, the graphs taking turns of a few frames, each round in another order."""
-    sessions = {name: OrtSession(model, threads=threads) for name, model in graphs.items()}
-    batch = np.ascontiguousarray(frame_bgr[np.newaxis])
-    times_ms: dict[str, list[float]] = {name: [] for name in graphs}
-    order, random = list(sessions), Random(0)
-    for _ in range(rounds):
-        random.shuffle(order)
-        for name in order:
-            sessions[name].run(batch)
-            for _ in range(_FRAMES_IN_A_TURN):
-                began = time.perf_counter()
-                sessions[name].run(batch)
-                times_ms[name].append(1e3 * (time.perf_counter() - began))
-    return [statistics.median(times_ms[name]) for name in graphs]
+    """Median milliseconds, the graphs taking turns."""
+    with ExitStack() as stack:
+        sessions = {
+            name: stack.enter_context(OrtSession(model, threads=threads, name=name)) for name, model in graphs.items()
+        }
+        return list(median_ms(sessions, frame_bgr, rounds).values())
 
 
 def markdown(measured: dict[str, Any]) -> str:

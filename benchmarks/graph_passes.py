@@ -1,6 +1,6 @@
 """What the rewrites of an exported graph gain, pass by pass, beside PyTorch's own export of the same network.
 
-    python benchmarks/graph_passes.py [--size 360x480] [--threads 2] [--seconds 20] [--spinning] [NETWORK ...]
+    python benchmarks/graph_passes.py [--size 360x480] [--threads 2] [--rounds 16] [--spinning] [NETWORK ...]
 
 Frame to labels, FP32, ONNX Runtime on the CPU, then the same graph in INT8, calibrated on the frames of the parity
 gate. The pass `give_confidence` gains nothing: it gives the second output of `edgeseg export --confidence`, and its row
@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import argparse
 import platform
-import statistics
 import sys
-import time
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
 import torch
+from in_turns import median_ms
 from markdown_page import processor, table
 from onnx import ModelProto
 
@@ -49,10 +48,6 @@ STOCK = "torch.onnx.export"
 
 INT8 = "in INT8"
 
-_LEAST_ROUNDS = 7
-_FRAMES_IN_A_TURN = 5
-"""After one that is not timed: the graph before has left nothing of this one in the processor's caches."""
-
 
 def main() -> int:
     """Measure, write, tell."""
@@ -60,7 +55,7 @@ def main() -> int:
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"default: {', '.join(NETWORKS)}")
     parser.add_argument("--size", default="360x480", metavar="HxW")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=20.0, help="per network")
+    parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--spinning", action="store_true", help="threads spin while they wait")
     args = parser.parse_args()
     size_hw = parse_size(args.size)
@@ -69,7 +64,7 @@ def main() -> int:
     for name in args.networks or NETWORKS:
         print(name, file=sys.stderr)
         graphs = _graphs(_trained(name, size_hw), size_hw, frames)
-        times_ms = _latency(graphs, frames[0], args.threads, args.seconds, spinning=args.spinning)
+        times_ms = _latency(graphs, frames[0], args.threads, args.rounds, spinning=args.spinning)
         networks[name] = {
             graph: {"latency_ms": times_ms[graph], **_difference(graphs[graph], graphs["as translated"], frames)}
             for graph in graphs
@@ -143,32 +138,17 @@ def stock_graph(trained: TrainedModel, config: ExportConfig) -> ModelProto:
 
 
 def _latency(
-    graphs: dict[str, ModelProto], frame_bgr: Frame, threads: int, seconds: float, *, spinning: bool
+    graphs: dict[str, ModelProto], frame_bgr: Frame, threads: int, rounds: int, *, spinning: bool
 ) -> dict[str, float]:
     """Median milliseconds a frame, the graphs taking turns."""
-    batch = np.ascontiguousarray(frame_bgr[np.newaxis])
-    sessions = {
-        name: OrtSession(model.SerializeToString(), threads=threads, allow_spinning=spinning, name=name)
-        for name, model in graphs.items()
-    }
-    times_ms: dict[str, list[float]] = {name: [] for name in sessions}
-    for session in sessions.values():
-        session.run(batch)
-    order = list(sessions)
-    random = Random(0)
-    ends = time.perf_counter() + seconds
-    while len(times_ms[STOCK]) < _LEAST_ROUNDS * _FRAMES_IN_A_TURN or time.perf_counter() < ends:
-        random.shuffle(order)
-        for name in order:
-            session = sessions[name]
-            session.run(batch)
-            for _ in range(_FRAMES_IN_A_TURN):
-                began = time.perf_counter()
-                session.run(batch)
-                times_ms[name].append(1e3 * (time.perf_counter() - began))
-    for session in sessions.values():
-        session.close()
-    return {name: statistics.median(kept) for name, kept in times_ms.items()}
+    with ExitStack() as stack:
+        sessions = {
+            name: stack.enter_context(
+                OrtSession(model.SerializeToString(), threads=threads, allow_spinning=spinning, name=name)
+            )
+            for name, model in graphs.items()
+        }
+        return median_ms(sessions, frame_bgr, rounds)
 
 
 def _difference(model: ModelProto, reference: ModelProto, frames: list[Frame]) -> dict[str, Any]:

@@ -57,11 +57,7 @@ class Layer:
             "median_ms": round(self.median_ms, 4),
             "fastest_ms": round(self.fastest_ms, 4),
             "share": round(self.share, 5),
-            "macs": self.macs,
-            "bytes": self.bytes,
-            "of_gemm": round(self.of_gemm, 4) if self.macs else None,
-            "of_copy": round(self.of_copy, 4) if self.bytes else None,
-            "of_limit": round(self.of_limit, 4),
+            **_against_the_machine(self),
         }
 
 
@@ -87,12 +83,19 @@ class Group:
             "count": self.count,
             "median_ms": round(self.median_ms, 4),
             "share": round(self.share, 5),
-            "macs": self.macs,
-            "bytes": self.bytes,
-            "of_gemm": round(self.of_gemm, 4) if self.macs else None,
-            "of_copy": round(self.of_copy, 4) if self.bytes else None,
-            "of_limit": round(self.of_limit, 4),
+            **_against_the_machine(self),
         }
+
+
+def _against_the_machine(row: Layer | Group) -> dict[str, Any]:
+    """What it has to do at least, and how near it comes; null where there is nothing of the kind to do."""
+    return {
+        "macs": row.macs,
+        "bytes": row.bytes,
+        "of_gemm": round(row.of_gemm, 4) if row.macs else None,
+        "of_copy": round(row.of_copy, 4) if row.bytes else None,
+        "of_limit": round(row.of_limit, 4),
+    }
 
 
 @dataclass(frozen=True, slots=True)

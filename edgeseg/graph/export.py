@@ -35,6 +35,7 @@ from edgeseg.graph.passes.mark_invalid import mark_invalid
 from edgeseg.graph.passes.separate_channels import separate_channels
 from edgeseg.graph.passes.split_transposed_conv import split_transposed_conv
 from edgeseg.graph.recipe import MAX_SIDE, ExportConfig
+from edgeseg.graph.rewrite import set_nodes
 from edgeseg.models.sealed import Preprocess, SealedNetwork
 
 if TYPE_CHECKING:
@@ -169,9 +170,7 @@ def _cast_first(model: ModelProto) -> None:
         for index, name in enumerate(node.input):
             if name == FRAME:
                 node.input[index] = cast.output[0]
-    ordered = [NodeProto.FromString(node.SerializeToString()) for node in (cast, *others)]
-    del model.graph.node[:]
-    model.graph.node.extend(ordered)
+    set_nodes(model.graph, (cast, *others))
 
 
 def _describe(model: ModelProto, trained: TrainedModel) -> None:

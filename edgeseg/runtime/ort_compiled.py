@@ -1,8 +1,8 @@
 """What ONNX Runtime's optimiser made of a graph, kept for the next start.
 
-It fuses, folds and lays out a graph anew whenever a session opens: three quarters of the 110 ms that the default model
-takes in INT8, half of the 55 ms in FP32 (two cores, x86). The result is an ONNX file again, for this version on this
-processor alone: the layout follows the width of its vector unit. It is run as it is written; it is optimised already.
+It fuses, folds and lays out a graph anew whenever a session opens. The result is an ONNX file again, for this version
+on this processor alone: the layout follows the width of its vector unit. It is run as it is written; it is optimised
+already. It pays where that takes longer than hashing graph and result: see `edgeseg.runtime.ort.WORTH_KEEPING`.
 """
 
 from __future__ import annotations

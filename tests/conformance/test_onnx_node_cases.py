@@ -94,8 +94,8 @@ LEFT_ALONE = {
 """Transposed convolution that `split_transposed_conv` does not rewrite → why. The four that it does have stride 1; all
 strides are in test_transposed_conv.py."""
 
-FLOOR = 280
-"""Least number of cases."""
+FLOOR = 295
+"""Least number of cases: onnx 1.19.1 has 298, 1.23.2 has 302."""
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ class TestStreams:
             server.come_back()
             next_frame(source)
             wait_until(lambda: source.state.link == "connected", source)
+            assert source.state.reconnects == 1
 
     def test_login(self, server_of: type[TinyServer]) -> None:
         with server_of(login=LOGIN) as server:

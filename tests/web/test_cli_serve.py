@@ -86,7 +86,8 @@ def test_a_folder_of_images_begins_again_at_its_end(tmp_path: Path) -> None:
     for index in range(3):
         cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((48, 64, 3), 40 * index, np.uint8))
     with serving(str(tmp_path), str(bundle.path), "--port", "0") as (_, address):
-        wait_for_frames(address, 7)
+        state = wait_for_frames(address, 7)
+        assert state["processed"] > 2 * 3, "it has begun a third time"
 
 
 def test_the_token_of_the_environment_is_not_shown_to_other_users_of_the_machine(tmp_path: Path) -> None:

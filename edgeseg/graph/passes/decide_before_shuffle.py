@@ -18,6 +18,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgeseg.graph.contract import LOGITS
+from edgeseg.graph.rewrite import replace_nodes
 
 _CHANNEL = 1
 _SPACE = {2, 3, -2, -1}
@@ -127,16 +128,6 @@ def _replace(model: ModelProto, old: tuple[NodeProto, ...], new: list[NodeProto]
     """`new` in the place of the last of `old`; what is known of tensors that are no more, or are others now, goes."""
     graph = model.graph
     changed = {name for node in (*old, *new) for name in node.output} - set(old[-1].output)
-    gone = {id(node) for node in old}
-    nodes: list[NodeProto] = []
-    for node in graph.node:
-        if node is old[-1]:
-            nodes.extend(new)
-        elif id(node) not in gone:
-            nodes.append(node)
-    # Copies, because deleting the nodes below would empty those that stay.
-    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
+    replace_nodes(graph, old, new)
     for value in [value for value in graph.value_info if value.name in changed]:
         graph.value_info.remove(value)

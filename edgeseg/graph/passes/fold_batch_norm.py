@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
+from edgeseg.graph.rewrite import fixed_constants
+
 _CHANNEL = 1
 """Axis of the channels in NCHW."""
 
@@ -34,10 +36,7 @@ class _Fold:
     def __init__(self, model: ModelProto, norm: NodeProto) -> None:
         self._graph = model.graph
         self._norm = norm
-        self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
-        # What is also an input of the graph is only a default, which the caller may override.
-        for value in model.graph.input:
-            self._weights.pop(value.name, None)
+        self._weights = fixed_constants(model.graph)
         self._producer = {name: node for node in model.graph.node for name in node.output}
         self._readers: dict[str, int] = {}
         for node in model.graph.node:

@@ -28,6 +28,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgeseg.graph.contract import LOGITS
+from edgeseg.graph.rewrite import set_nodes
 from edgeseg.types import INVALID
 
 LARGEST_LOGIT = 65504.0 / 2
@@ -66,10 +67,7 @@ def mark_invalid(model: ModelProto) -> int:
         nodes.append(node)
         if node is cast:
             nodes += _check(cast, asked.tensor, ids)
-    # Copies, because deleting the nodes below would empty those that stay.
-    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
+    set_nodes(graph, nodes)
     constants = {"largest_sum": LARGEST_SUM, "largest": asked.bound, "0": 0.0, str(INVALID): float(INVALID)}
     graph.initializer.extend(
         numpy_helper.from_array(np.full((1,) * _NCHW, value, np.float32), f"{VALIDITY}.{name}")

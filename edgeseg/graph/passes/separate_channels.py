@@ -15,6 +15,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, helper, numpy_helper
 
+from edgeseg.graph.rewrite import fixed_constants
+
 _NCHW = 4
 """Rank of the weights of a convolution over height and width."""
 
@@ -25,10 +27,7 @@ def separate_channels(model: ModelProto) -> int:
     Left alone are those that have groups already, and those whose weights another operator reads.
     """
     graph = model.graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    # What is also an input of the graph is only a default, which the caller may override.
-    for value in graph.input:
-        constants.pop(value.name, None)
+    constants = fixed_constants(graph)
     readers: dict[str, int] = {}
     for node in graph.node:
         for name in node.input:

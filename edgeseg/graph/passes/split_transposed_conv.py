@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from edgeseg.graph.rewrite import fixed_constants, set_nodes
+
 _TO_THE_END = np.iinfo(np.int64).max
 """`ends` of an ONNX Slice that cuts nothing off."""
 
@@ -38,10 +40,7 @@ def split_transposed_conv(model: ModelProto) -> int:
     `output_shape`, and padding that cuts off whole inputs.
     """
     graph = model.graph
-    # What is also an input of the graph is only a default, which the caller may override.
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    for value in graph.input:
-        weights.pop(value.name, None)
+    weights = fixed_constants(graph)
     cases = {node.output[0]: case for node in graph.node if (case := _read(node, weights)) is not None}
     if not cases:
         return 0
@@ -50,10 +49,7 @@ def split_transposed_conv(model: ModelProto) -> int:
     for node in graph.node:
         case = cases.get(node.output[0])
         nodes.extend([node] if case is None else _Rewrite(graph, node, case, weights).nodes)
-    # Copies, because deleting the nodes below would empty those that stay.
-    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
+    set_nodes(graph, nodes)
     read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     for name in replaced - read:
         if name in weights:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgeseg.graph.contract import FRAME, IMAGE
+from edgeseg.graph.rewrite import replace_nodes
 from edgeseg.quantize.dialects.qdq import DEQUANTISED, QUANTISED, Affine
 from edgeseg.quantize.placement import GREY_LEVELS
 
@@ -219,19 +220,9 @@ def _replace(model: ModelProto, old: tuple[NodeProto, ...], new: list[NodeProto]
     """`new` in the place of the last of `old`; constants that nobody reads any more go, and what is known of tensors
     that are no more."""
     graph = model.graph
-    gone = {id(node) for node in old}
-    nodes: list[NodeProto] = []
-    for node in graph.node:
-        if id(node) == id(old[-1]):
-            nodes.extend(new)
-        elif id(node) not in gone:
-            nodes.append(node)
-    # Copies, because deleting the nodes below would empty those that stay.
-    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
-    read = {name for node in kept for name in node.input}
-    written = {name for node in kept for name in node.output}
+    replace_nodes(graph, old, new)
+    read = {name for node in graph.node for name in node.input}
+    written = {name for node in graph.node for name in node.output}
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
         graph.initializer.remove(tensor)
     for value in [value for value in graph.value_info if value.name not in written]:

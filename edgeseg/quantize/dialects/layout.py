@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgeseg.graph.contract import IMAGE
+from edgeseg.graph.rewrite import set_nodes
 
 BY_PHASE = ".by_phase"
 """Suffix of a convolution's output whose channels are ordered by phase, then channel."""
@@ -55,11 +56,8 @@ def _widen_normalisation(model: ModelProto) -> None:
 
 def _replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
     graph = model.graph
-    # Copies, because deleting the nodes below would empty those that stay.
-    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
-    written = {name for node in kept for name in node.output}
+    set_nodes(graph, nodes)
+    written = {name for node in graph.node for name in node.output}
     known = [value for value in graph.value_info if value.name in written]
     del graph.value_info[:]
     graph.value_info.extend(known)
