@@ -21,6 +21,7 @@ NETWORKS = {
     "fcn_resnet18": "edgeseg.models.fcn_resnet18:build",
     "fcn8s_mobilenet_v2": "edgeseg.models.fcn8s_mobilenet_v2:build",
     "fcn4s_mobilenet_v2": "edgeseg.models.fcn4s_mobilenet_v2:build",
+    "fcn4s_narrow_mobilenet_v2": "edgeseg.models.fcn4s_mobilenet_v2:build_narrow",
     "fcn32s_vgg16": "edgeseg.models.fcn_vgg16:build_32s",
     "fcn16s_vgg16": "edgeseg.models.fcn_vgg16:build_16s",
     "fcn8s_vgg16": "edgeseg.models.fcn_vgg16:build_8s",

@@ -23,6 +23,7 @@ ELSEWHERE = tuple(name for name in NETWORKS if name.endswith("_vgg16") or name.s
 SMALL = tuple(name for name in NETWORKS if name not in (*LARGE, *ELSEWHERE))
 WITH_AUXILIARY = (
     "fcn4s_mobilenet_v2",
+    "fcn4s_narrow_mobilenet_v2",
     *(name for name in SMALL if name.startswith(("fcn_", "deeplabv3_")) and name != "fcn_resnet18"),
 )
 ODD_AND_EVEN = [(64, 96), (75, 101), (33, 32), (97, 64)]

@@ -41,9 +41,11 @@ def draw_curve(picture: Frame, pulse: Pulse) -> int:
         return width
     panel = darken(picture, left, margin, width - margin, margin + panel_hw[0])
     ages = np.array(pulse.recent_age_ms[-_SAMPLES:], np.float64)
-    letters.lighten(panel, f"age {pulse.age_ms:.0f} ms", margin, margin)
-    peak = f"max {ages.max():.0f}"
-    letters.lighten(panel, peak, panel_hw[1] - margin - letters.width(peak), margin, DIM)
+    age, peak = f"age {pulse.age_ms:.0f} ms", f"max {ages.max():.0f}"
+    letters.lighten(panel, age, margin, margin)
+    # In a small picture they would touch.
+    if letters.width(age) + letters.width("  ") + letters.width(peak) <= curve_width:
+        letters.lighten(panel, peak, panel_hw[1] - margin - letters.width(peak), margin, DIM)
     top = margin + line
     _draw_bars(panel[top : top + curve_height, margin:-margin], ages, pulse.deadline_ms, per_sample)
     if pulse.deadline_ms is not None:
