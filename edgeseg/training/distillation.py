@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edgeseg.errors import ConfigError
 from edgeseg.labels import LabelMap
@@ -84,8 +87,8 @@ class Distillation:
                 f"this recipe's data have the {len(label_map)} {', '.join(label_map.names)}. Name another teacher."
             )
         self._config = config
-        self._network = teacher.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network.eval().requires_grad_(False)
+        network = _without_batch_norm(copy.deepcopy(teacher.network).eval()).requires_grad_(False)
+        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._renormalise = _Renormalise(preprocess, Preprocess((1, 1), teacher.mean, teacher.std)).to(device)
         self.lineage: dict[str, Any] = {
             "file": Path(teacher.source).name,
@@ -147,6 +150,20 @@ class _Renormalise(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images if self._same else images * self.factor + self.offset
+
+
+def _without_batch_norm(network: nn.Module) -> nn.Module:
+    """`network`, in evaluation mode, with each normalisation behind a convolution folded into it.
+
+    A teacher never trains, and on a CPU these small steps are a quarter of its time.
+    """
+    for sequence in network.modules():
+        if not isinstance(sequence, nn.Sequential):
+            continue
+        for index, (layer, following) in enumerate(itertools.pairwise(sequence)):
+            if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+                sequence[index], sequence[index + 1] = fuse_conv_bn_eval(layer, following), nn.Identity()
+    return network
 
 
 def _divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float, axis: int) -> torch.Tensor:

@@ -137,8 +137,28 @@ def test_the_teacher_is_never_trained() -> None:
     torch.autograd.backward(loss)
     assert float(loss.detach()) == pytest.approx(0.5 * float(pixel_divergence(student, answer, 4.0).detach()))
     assert student.grad is not None
-    assert not any(parameter.requires_grad for parameter in teacher.network.parameters())
+    assert not answer.requires_grad
+    assert torch.equal(answer, learning.answer(images))
     assert all(torch.equal(value, before[name]) for name, value in teacher.network.state_dict().items())
+
+
+def test_the_teacher_answers_as_with_its_normalisations() -> None:
+    # Folded into the convolutions before them; statistics far from 0 and 1, so that a lost one would be seen.
+    teacher = tiny_network.trained()
+    norm = teacher.network.get_submodule("backbone.1")
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    with torch.no_grad():
+        for values, low, high in ((norm.running_mean, -3, 3), (norm.running_var, 0.1, 9), (norm.weight, 0.5, 2)):
+            assert values is not None
+            values.uniform_(low, high)
+        norm.bias.uniform_(-1, 1)
+        images = torch.randn(2, 3, 32, 48)
+        expected = teacher.network(images)["out"]
+    calls: list[object] = []
+    norm.register_forward_hook(lambda *_: calls.append(1))
+    given = distillation(teacher, normalised_as(teacher)).answer(images)
+    torch.testing.assert_close(given, expected, atol=1e-5, rtol=1e-5)
+    assert not calls
 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:
