@@ -24,7 +24,7 @@ from edgeseg.training.quantization import Quantiser, compute_in_steps
 from edgeseg.training.recipe import Recipe
 from edgeseg.training.result import Origin
 from edgeseg.training.seen import Seen
-from edgeseg.training.start import start_from
+from edgeseg.training.start import average_with, start_from
 from edgeseg.training.validation import Validation
 
 
@@ -63,6 +63,8 @@ def prepare(
     start_weights: dict[str, Any] = {}
     if name := recipe.model.pretrained:
         start_weights = start_from(start_file(name, spec.name, data_root), network, say)
+    if others := [data_root / other for other in recipe.model.average_with]:
+        start_weights["averaged_with"] = average_with(others, network)
     if recipe.quantization:
         model = TrainedModel(network, spec, label_map, recipe.size_hw)
         compute_in_steps(model, quantiser, recipe.quantization, recipe.augment.crop_hw)

@@ -32,6 +32,8 @@ class ModelConfig:
     pretrained: str | None = None
     """Backbone weights (.pth), or a whole checkpoint (.safetensors), relative to the data folder; or torchvision's by
     name: "imagenet" for the backbone, "coco" for a whole network."""
+    average_with: tuple[str, ...] = ()
+    """More checkpoints of the same network, fine-tuned from a common start: it begins as the mean of all of them."""
     upsample: str | None = None
     """How class scores reach the image's size, where the network leaves that open; None: its own way."""
     freeze: tuple[str, ...] = ()
@@ -42,6 +44,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
             raise ConfigError(f"network={self.network!r}: unknown; known: {', '.join(NETWORKS)}.")
+        if self.average_with and not self.pretrained:
+            raise ConfigError("average_with: there is nothing to average it with; name the first as pretrained.")
         ModelSpec(self.network, 2, upsample=self.upsample)  # refuses an upsampling that the network does not take
 
 
@@ -197,7 +201,7 @@ def fine_tuning(recipe: Recipe, start: str) -> Recipe:
     learning inference", on fine-tuning), under another name. A recipe with a [quantization] table of its own says how
     itself: there only the start changes.
     """
-    model = dataclasses.replace(recipe.model, pretrained=start, checkpoint_activations=False)
+    model = dataclasses.replace(recipe.model, pretrained=start, average_with=(), checkpoint_activations=False)
     if recipe.quantization:
         return dataclasses.replace(recipe, model=model)
     schedule, optimiser = recipe.schedule, recipe.optimiser

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,30 @@ def start_from(path: Path, network: nn.Module, say: Callable[[str], None]) -> di
     report = load_start_weights(network, path)
     say(f"{path.name}: {report}")
     return {"file": path.name, "sha256": sha256_file(path), "taken": len(report.taken)}
+
+
+def average_with(paths: Sequence[Path], network: nn.Module) -> list[dict[str, Any]]:
+    """Make `network` the mean of itself and the checkpoints at `paths`; returns which they were.
+
+    Fine-tuned from one start, networks lie in one valley, and their mean is often better than each of them (Wortsman et
+    al. 2022, "Model soups"). An auxiliary head, which a published file leaves out, stays as it is. Raises
+    `CheckpointError` for a file of another network.
+    """
+    own = network.state_dict()
+    states = [load_checkpoint(path).network.state_dict() for path in paths]
+    for path, state in zip(paths, states, strict=True):
+        for name, value in state.items():
+            if name not in own or own[name].shape != value.shape:
+                raise CheckpointError(
+                    f"{path}: cannot be averaged with; {name} {tuple(value.shape)} is no tensor of this "
+                    f"{type(network).__name__}. Name checkpoints of the same network and classes."
+                )
+    with torch.no_grad():
+        for name, value in own.items():
+            # Those of whole numbers count batches.
+            if value.is_floating_point() and all(name in state for state in states):
+                value.copy_(torch.stack([value, *(state[name] for state in states)]).mean(0))
+    return [{"file": path.name, "sha256": sha256_file(path)} for path in paths]
 
 
 def load_start_weights(network: nn.Module, path: Path) -> LoadReport:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tiny_network
 import torch
 import torchvision
 from torch import nn
 
-from edgeseg.errors import ConfigError
-from edgeseg.models.checkpoint import default_checkpoint
+from edgeseg.errors import CheckpointError, ConfigError
+from edgeseg.models.checkpoint import default_checkpoint, save_checkpoint
 from edgeseg.models.pretrained import _BACKBONE, _WITH_BATCH_NORM
 from edgeseg.models.registry import NETWORKS, ModelSpec, build_model
 from edgeseg.models.weights import StateDict
 from edgeseg.training.recipe import ModelConfig, read_recipe
-from edgeseg.training.start import load_start_weights
+from edgeseg.training.start import average_with, load_start_weights
 
 
 def filled(network: nn.Module) -> StateDict:
@@ -85,6 +86,53 @@ def test_torchvisions_segmentation_weights_give_all_but_the_last_layers(tmp_path
         "new, as initialised: classifier.4 4×256×1×1, aux_classifier.4 4×10×1×1"
     )
     assert len(report.taken) == len(theirs.state_dict()) - 4
+
+
+def saved(path: Path, value: float) -> Path:
+    """A published file (no auxiliary head) of the tiny network with this value everywhere."""
+    model = tiny_network.trained(auxiliary=False)
+    with torch.no_grad():
+        for tensor in model.network.state_dict().values():
+            tensor.fill_(value)
+    save_checkpoint(path, model)
+    return path
+
+
+def test_training_starts_from_the_mean_of_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_network.register(monkeypatch)
+    network = build_model(ModelSpec(tiny_network.NAME, len(tiny_network.LABELS)))
+    load_start_weights(network, saved(tmp_path / "first.safetensors", 1))
+    own_head = {name: value.clone() for name, value in network.state_dict().items() if name.startswith("aux")}
+    files = [saved(tmp_path / "second.safetensors", 2), saved(tmp_path / "third.safetensors", 6)]
+
+    told = average_with(files, network)
+
+    assert [entry["file"] for entry in told] == ["second.safetensors", "third.safetensors"]
+    assert len({entry["sha256"] for entry in told}) == 2
+    assert own_head
+    for name, value in network.state_dict().items():
+        if name.startswith("aux"):
+            assert torch.equal(value, own_head[name]), name
+        elif value.is_floating_point():
+            assert torch.allclose(value, torch.tensor(3.0)), name
+
+
+def test_another_network_is_not_averaged_with() -> None:
+    network = build_model(ModelSpec("fcn4s_narrow_mobilenet_v2", 11))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(
+        CheckpointError, match=r"default\.safetensors: cannot be averaged with; .* same network"
+    ) as caught:
+        average_with([default_checkpoint()], network)
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_mean_needs_a_first(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.format(model='{ average_with = ["b.safetensors"] }'), encoding="utf-8")
+    with pytest.raises(ConfigError, match="name the first as pretrained"):
+        read_recipe(path)
 
 
 RECIPE = """

@@ -166,6 +166,6 @@ def test_the_recipes_that_come_with_the_project(path: Path) -> None:
 
 
 def test_there_is_a_default_recipe() -> None:
-    recipe = read_recipe(ROOT / "recipes" / "default_2_finish.toml")
+    recipe = read_recipe(ROOT / "recipes" / "default_4_average.toml")
     assert (recipe.name, recipe.half, recipe.model.network) == ("edgeseg-default", True, "fcn4s_mobilenet_v2")
     assert {entry.format for entry in recipe.data} == {"camvid", "synthetic"}
