@@ -4,11 +4,13 @@
 
 Latency is that of the exported FP32 graph in ONNX Runtime, frame to labels, with random weights: weights do not change
 it. Each network takes turns with the default one, so the ratio does not depend on what else the machine does. Writes
-results/zoo.json beside this file too; named networks alone are measured and printed, and nothing is written.
+results/zoo.json beside this file too. Where networks are named, they alone are measured, and the others' rows stay as
+they are if they are of the same size and machine; if not, nothing is written.
 """
 
 from __future__ import annotations
 
+import json
 import platform
 import statistics
 import sys
@@ -53,13 +55,17 @@ def main() -> int:
             with _session(name, size_hw, args.threads) as session:
                 milliseconds, ratio = _latency(session, default, frame)
             rows[name] = {"parameters": parameters, "macs": macs, "latency_ms": milliseconds, "ratio": ratio}
-    measured = {
+    measured: dict[str, Any] = {
         "size_hw": list(size_hw),
         "machine": f"{platform.machine()}, {args.threads} threads: {processor()}",
-        "networks": rows,
     }
+    before = json.loads(RESULTS.read_text(encoding="utf-8")) if args.networks else measured
+    same = all(before[key] == value for key, value in measured.items())
+    if args.networks and same:
+        rows = {name: row for name, row in (before["networks"] | rows).items() if name in NETWORKS}
+    measured["networks"] = {name: rows[name] for name in NETWORKS if name in rows}
     text = _markdown(measured)
-    if not args.networks:
+    if same:
         write_json(RESULTS, measured)
         write_between_marks(PAGE, text)
     print(text)
