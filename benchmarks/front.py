@@ -1,4 +1,4 @@
-"""Accuracy against latency of trained models at several input sizes: the front from which the default was picked.
+"""Accuracy against latency of trained models at several input sizes: the front, and where the default lies.
 
     EDGESEG_DATA=DIR python benchmarks/front.py [CHECKPOINT@HxW[,HxW]... ...] [--threads 2]
 
@@ -6,7 +6,8 @@ Without a checkpoint: the default model at three sizes. Each is exported for Cam
 the network's, in FP32 and in INT8 for CPUs, calibrated on 16 frames of CamVid train, and scored by the very graph on
 CamVid test. Latency is frame to labels in ONNX Runtime, the graphs in turns. A graph is on the front if no other is
 both faster and more accurate. Writes results/front.json beside this file, docs/images/front.png, and the table to the
-screen. What is picked from it is picked by recipe and size beforehand: the test split serves the figures alone.
+screen. The figures are of the test split, so nothing is to be picked by them: settle on a recipe and size
+beforehand, or by a part held out of train.
 """
 
 from __future__ import annotations
