@@ -53,6 +53,9 @@ def main() -> int:
     args = parser.parse_args()
     if args.data is None:
         parser.error("say where camvid/ is: --data DIR, or EDGESEG_DATA")
+    for model in args.models:
+        if "@" not in model:
+            parser.error(f"{model}: at which sizes? For example {model}@288x384,360x480")
     truth = open_dataset("camvid", args.data / "camvid", "test")
     train = open_dataset("camvid", args.data / "camvid", "train")
     calibration = [train[index].image_bgr for index in range(0, len(train), len(train) // _CALIBRATION_FRAMES)]

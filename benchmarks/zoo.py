@@ -59,13 +59,14 @@ def main() -> int:
         "size_hw": list(size_hw),
         "machine": f"{platform.machine()}, {args.threads} threads: {processor()}",
     }
-    before = json.loads(RESULTS.read_text(encoding="utf-8")) if args.networks else measured
-    same = all(before[key] == value for key, value in measured.items())
-    if args.networks and same:
-        rows = {name: row for name, row in (before["networks"] | rows).items() if name in NETWORKS}
+    fits = True
+    if args.networks:
+        before = json.loads(RESULTS.read_text(encoding="utf-8"))
+        fits = all(before[key] == value for key, value in measured.items())
+        rows = before["networks"] | rows if fits else rows
     measured["networks"] = {name: rows[name] for name in NETWORKS if name in rows}
     text = _markdown(measured)
-    if same:
+    if fits:
         write_json(RESULTS, measured)
         write_between_marks(PAGE, text)
     print(text)

@@ -74,7 +74,7 @@ class VirtualTime:
                 if not self._over:
                     target()
             except _Over:
-                pass
+                pass  # the test is over; what this thread was doing ends here
             finally:
                 task.done = True
                 if not self._over:

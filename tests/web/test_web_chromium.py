@@ -319,6 +319,9 @@ def test_a_page_without_its_server_says_so_and_finds_it_again(stage: Stage) -> N
     context.set_offline(True)
     wait_for_text(page, "#banner", "CONNECTION LOST")
     wait_for_text(page, "#status", "NO CONNECTION")
+    lost_at = page.evaluate("() => Number(document.getElementById('picture').dataset.number)")
     context.set_offline(False)
     wait_for_text(page, "#status", "LIVE")
     wait_for_number(page)
+    assert page.evaluate("() => Number(document.getElementById('picture').dataset.number)") > lost_at
+    assert "CONNECTION LOST" not in page.inner_text("#banner")
